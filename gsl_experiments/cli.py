@@ -1,0 +1,70 @@
+"""The entry point that all scripts share: Hydra's composition, our checks, and errors of one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import hydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from gsl_experiments.config import CONFIG_DIR, check, configure_nnunet
+from gsl_experiments.errors import UserError
+
+
+def run_stage(stage: Callable[[DictConfig], None]) -> None:
+    """Compose the configuration from the command line, check it, and hand it to ``stage``.
+
+    Exits with status 2 and one line on standard error for whatever the user can mend; anything else is a bug of
+    ours and keeps its traceback.
+    """
+
+    def checked_stage(cfg: DictConfig) -> None:
+        try:
+            check(cfg)
+            configure_nnunet(cfg)
+            stage(cfg)
+        except UserError as error:
+            _exit_with(str(error))
+        except OmegaConfBaseException as error:
+            _exit_with(_first_line(error))
+        except KeyboardInterrupt:
+            _exit_with("interrupted; call again to continue", status=130)
+
+    _check_composition(sys.argv[1:])
+    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")(checked_stage)()
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration that these overrides compose, as a script would see it."""
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
+
+
+def _check_composition(arguments: Sequence[str]) -> None:
+    """Compose once beforehand, because Hydra answers a slip of the user with a page of its own."""
+    overrides = [a for a in arguments if not a.startswith("-")]
+    if any(a in ("-m", "--multirun") for a in arguments):
+        return
+    try:
+        compose(overrides)
+    except MissingConfigException as error:
+        group, _, given = (error.missing_cfg_file or "").rpartition("/")
+        _exit_with(
+            f"{group}={given}: allowed are {', '.join(error.options or [])}" if group else _first_line(error)
+        )
+    except (HydraException, OmegaConfBaseException) as error:
+        _exit_with(_first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:2])
+
+
+def _exit_with(message: str, *, status: int = 2) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(status)

@@ -1,0 +1,211 @@
+"""The composed configuration: its checks, its paths, and the names it gives to things."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from gsl_experiments.errors import UserError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CONFIG_DIR = CHECKOUT / "configs"
+NUM_FOLDS = 5
+
+
+def configure_nnunet(cfg: DictConfig) -> None:
+    """Set nnU-Net's environment variables: its three folders, our trainer, and process counts that fit the machine.
+
+    Must run before the first import of nnunetv2, which reads some of them at import.
+    """
+    for variable, path in (
+        ("nnUNet_raw", cfg.paths.raw),
+        ("nnUNet_preprocessed", cfg.paths.preprocessed),
+        ("nnUNet_results", cfg.paths.results),
+    ):
+        os.environ[variable] = str(in_checkout(path))
+    from gsl_experiments import EXT_TRAINER
+
+    os.environ.setdefault("nnUNet_extTrainer", EXT_TRAINER)
+    os.environ.setdefault("nnUNet_def_n_proc", str(worker_processes(cfg)))
+    # planning divides its work by this number, so 0 (load in the foreground) may not reach it
+    os.environ.setdefault("nnUNet_n_proc_DA", str(max(1, loader_processes(cfg))))
+
+
+def in_checkout(path: str | Path) -> Path:
+    """Return ``path`` as an absolute path, a relative one being taken from the checkout."""
+    return (CHECKOUT / Path(path).expanduser()).absolute()
+
+
+def raw_folder(cfg: DictConfig) -> Path:
+    """Return nnU-Net's raw folder of the configured dataset."""
+    return in_checkout(cfg.paths.raw) / cfg.dataset.nnunet_name
+
+
+def preprocessed_folder(cfg: DictConfig) -> Path:
+    """Return nnU-Net's preprocessed folder of the configured dataset."""
+    return in_checkout(cfg.paths.preprocessed) / cfg.dataset.nnunet_name
+
+
+def model_folder(cfg: DictConfig) -> Path:
+    """Return nnU-Net's model folder of the configured run: ``Trainer__run name__configuration``."""
+    name = f"nnUNetTrainerGSL__{run_name(cfg)}__{cfg.configuration}"
+    return in_checkout(cfg.paths.results) / cfg.dataset.nnunet_name / name
+
+
+def worker_processes(cfg: DictConfig) -> int:
+    """Return how many processes share the work on cases: ``processes``, by default one a core."""
+    return available_cores() if cfg.processes == "auto" else int(cfg.processes)
+
+
+def loader_processes(cfg: DictConfig) -> int:
+    """Return how many processes load batches in the background: ``loader_processes``.
+
+    By default all cores but one, at most nnU-Net's 12; a machine with two cores loads in the foreground, where a
+    second process would only compete with the training step.
+    """
+    if cfg.loader_processes != "auto":
+        return int(cfg.loader_processes)
+    cores = available_cores()
+    return 0 if cores <= 2 else min(cores - 1, 12)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def run_name(cfg: DictConfig) -> str:
+    """Return the name of the run, for example ``gsl_step5`` or ``gsl_step5_region-dl_nnunet``.
+
+    It is the name of the run's plans file, so it may not hold the double underscore with which nnU-Net separates
+    the parts of a model folder's name.
+    """
+    parts = [cfg.loss.name]
+    if cfg.schedule.name:
+        parts.append(cfg.schedule.name)
+    if cfg.loss.boundary is not None and cfg.loss.region != "dice_ce":
+        parts.append(f"region-{cfg.loss.region}")
+    if cfg.protocol != "paper":
+        parts.append(cfg.protocol)
+    if cfg.suffix:
+        parts.append(str(cfg.suffix))
+    return "_".join(parts)
+
+
+def folds(cfg: DictConfig) -> list[int]:
+    """Return the folds that ``fold`` names."""
+    if cfg.fold == "all":
+        return list(range(NUM_FOLDS))
+    chosen = list(cfg.fold) if OmegaConf.is_list(cfg.fold) else [cfg.fold]
+    for fold in chosen:
+        if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < NUM_FOLDS:
+            raise UserError(
+                f"fold={cfg.fold}: allowed are all, a fold from 0 to {NUM_FOLDS - 1}, or a list of them"
+            )
+    return chosen
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise :class:`UserError` for the first value of the configuration that makes no sense."""
+    folds(cfg)
+    _check_loss(cfg)
+    training = cfg.training
+    for key in ("epochs", "iterations_per_epoch", "val_iterations_per_epoch", "save_every"):
+        _check_positive(f"training.{key}", training[key])
+    for key in ("batch_size", "base_features"):
+        _check_positive(f"planning.{key}", cfg.planning[key], optional=key == "batch_size")
+    _check_patch(cfg.planning.patch_size)
+    _check_one_of("planning.target_spacing", cfg.planning.target_spacing, ("paper", "nnunet"))
+    _check_one_of("planning.absent_class", cfg.planning.absent_class, ("diagonal", "zero"))
+    _check_one_of("training.lr_schedule", training.lr_schedule, ("constant", "poly"))
+    _check_one_of("training.augmentation", training.augmentation, ("nnunet", "released_code"))
+    _check_one_of("training.initialization", training.initialization, ("pytorch", "nnunet"))
+    _check_one_of("training.ce_scale", training.ce_scale, ("paper", "voxel"))
+    _check_one_of(
+        "training.schedule_formula", training.schedule_formula, ("prose", "equation", "released_code")
+    )
+    if not 0 <= training.inner_validation < 1:
+        raise UserError(
+            f"training.inner_validation={training.inner_validation}: allowed is a share in [0, 1)"
+        )
+    if not 0 < cfg.inference.tile_step_size <= 1:
+        raise UserError(
+            f"inference.tile_step_size={cfg.inference.tile_step_size}: allowed is a share in (0, 1]"
+        )
+    if "__" in run_name(cfg):
+        raise UserError(
+            f"suffix={cfg.suffix}: two underscores in a row separate the parts of nnU-Net's folder names"
+        )
+    _check_schedule(cfg)
+
+
+def _check_loss(cfg: DictConfig) -> None:
+    loss = cfg.loss
+    _check_one_of("loss.region", loss.region, sorted(cfg.region_terms))
+    if loss.boundary is None and loss.region != loss.name:
+        raise UserError(
+            f"loss.region={loss.region}: loss={loss.name} is a region loss by itself; choose a region term for hl, bl or gsl"
+        )
+
+
+def _check_schedule(cfg: DictConfig) -> None:
+    name, has_boundary = cfg.schedule.name, cfg.loss.boundary is not None
+    if name and not has_boundary:
+        raise UserError(
+            f"schedule={name}: loss={cfg.loss.name} has no boundary term and so no alpha; only hl, bl and gsl have a schedule"
+        )
+    if has_boundary and not name:
+        raise UserError(f"schedule=none: loss={cfg.loss.name} needs a schedule for alpha")
+    if name:
+        alpha = instantiate(cfg.schedule.alpha)
+        try:
+            alpha(0, cfg.training.epochs)
+        except ValueError as error:
+            raise UserError(f"schedule={name} with training.epochs={cfg.training.epochs}: {error}") from error
+
+
+def _check_patch(patch: Any) -> None:
+    if patch is None:
+        return
+    if len(patch) not in (2, 3) or any(not isinstance(p, int) or p <= 0 for p in patch):
+        given = f"[{','.join(str(p) for p in patch)}]"
+        raise UserError(
+            f"planning.patch_size={given}: allowed are two or three positive whole numbers, or null"
+        )
+
+
+def _check_positive(option: str, value: Any, *, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise UserError(
+            f"{option}={value}: allowed is a positive whole number{' or null' if optional else ''}"
+        )
+
+
+def _check_one_of(option: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UserError(f"{option}={value}: allowed are {', '.join(allowed)}")
+
+
+def resolve_gpus(cfg: DictConfig, visible: int) -> int:
+    """Return how many of the ``visible`` GPUs to train on; 0 is the CPU.
+
+    Raises:
+        UserError: ``gpus`` is not a number, or more than there are.
+    """
+    if cfg.gpus == "all":
+        return visible
+    if isinstance(cfg.gpus, bool) or not isinstance(cfg.gpus, int) or cfg.gpus < 0:
+        raise UserError(f"gpus={cfg.gpus}: allowed are all or a number from 0 (the CPU) to {visible}")
+    if cfg.gpus > visible:
+        seen = "no GPU is" if visible == 0 else f"only {visible} GPU{'s are' if visible > 1 else ' is'}"
+        raise UserError(
+            f"gpus={cfg.gpus}: {seen} visible; allowed are all or a number from 0 (the CPU) to {visible}"
+        )
+    return int(cfg.gpus)

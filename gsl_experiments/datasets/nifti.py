@@ -1,0 +1,121 @@
+"""Reading and writing NIfTI files: geometry from the header alone, and never a half-written file."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+from gsl_experiments.datasets.raw import DatasetError
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+
+
+def nifti_stem(path: Path) -> str | None:
+    """The name of a NIfTI file without its ending; None if it is hidden (``._*``) or of another format."""
+    if path.name.startswith("."):
+        return None
+    return next((path.name.removesuffix(end) for end in NIFTI_ENDINGS if path.name.endswith(end)), None)
+
+
+def find_nifti(folder: Path, stem: str) -> Path | None:
+    """The file ``stem.nii.gz`` or ``stem.nii`` of a folder, in this order; None if there is neither."""
+    candidates = (folder / f"{stem}{ending}" for ending in NIFTI_ENDINGS)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The spatial part of an image's grid, axes in SimpleITK's order (x, y, z), lengths in mm."""
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
+    direction: tuple[float, ...]
+    channels: int = 1
+
+    def difference(self, other: "Geometry", tolerance: float) -> str | None:
+        """What differs from another grid by more than ``tolerance`` (mm or cosine); None if nothing."""
+        if self.size != other.size:
+            return f"shape {self.size} against {other.size}"
+        for name in ("spacing_mm", "origin_mm", "direction"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if not np.allclose(mine, theirs, rtol=0, atol=tolerance):
+                return f"{name} {np.round(mine, 4).tolist()} against {np.round(theirs, 4).tolist()}"
+        return None
+
+    def apply_to(self, image: sitk.Image) -> sitk.Image:
+        """Gives a 3D image of the same size this spacing, origin and direction, in place; returns it."""
+        image.SetSpacing(self.spacing_mm)
+        image.SetOrigin(self.origin_mm)
+        image.SetDirection(self.direction)
+        return image
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Reads the header of a 3D image, or of a 4D image whose last axis is the channel.
+
+    Raises:
+        DatasetError: if the file is missing, is not a readable NIfTI file, or is neither 3D nor 4D.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    size, dimension = reader.GetSize(), reader.GetDimension()
+    if dimension not in (3, 4):
+        raise DatasetError(
+            f"{path}: {dimension}D image where a 3D image is needed; convert or remove this case"
+        )
+    direction = np.reshape(reader.GetDirection(), (dimension, dimension))[:3, :3]
+    return Geometry(
+        size=size[:3],
+        spacing_mm=reader.GetSpacing()[:3],
+        origin_mm=reader.GetOrigin()[:3],
+        direction=tuple(float(cosine) for cosine in direction.flat),
+        channels=size[3] if dimension == 4 else 1,
+    )
+
+
+def read_image(path: Path) -> sitk.Image:
+    """Reads an image with SimpleITK.
+
+    Raises:
+        DatasetError: if the file is missing or not readable.
+    """
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: RuntimeError) -> DatasetError:
+    if not path.is_file():
+        return DatasetError(f"{path}: no such file; restore it or remove this case")
+    reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
+    return DatasetError(f"{path}: not readable as NIfTI ({reason}); download or convert it again")
+
+
+def write_image(image: sitk.Image, path: Path) -> None:
+    """Writes an image in the format of the path's ending, compressed for ``.gz``; whole or not at all."""
+    with replacing(path) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=path.name.endswith(".gz"))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write (file or folder) that takes the place of ``path`` once the block ends without an error.
+
+    The path lies in a hidden folder beside ``path`` and keeps its name: SimpleITK reads the format off the
+    ending, and nnU-Net takes every file of ``imagesTr``, but no folder, for a case.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        yield partial
+        partial.replace(path)

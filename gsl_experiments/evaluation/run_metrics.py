@@ -1,0 +1,159 @@
+"""Metrics of trained runs: the validation predictions of their complete folds, each case measured once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gsl_experiments.errors import UserError
+from gsl_experiments.evaluation.atomic import write_atomically
+from gsl_experiments.evaluation.cases import CASE_COLUMNS, FilePair, Row, evaluate_pairs
+from gsl_experiments.evaluation.runs import Run, find_runs, read_splits
+
+METRICS_FILE = "metrics.csv"
+# What a stored row was computed from: it is kept while all of it is unchanged.
+SOURCE_COLUMNS = ("labels", "prediction_size", "prediction_mtime_ns", "reference_size", "reference_mtime_ns")
+COLUMNS = ("case", "region", "fold", *CASE_COLUMNS[2:], *SOURCE_COLUMNS)
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """A run with the metrics of its complete folds.
+
+    Attributes:
+        run: the run.
+        cases: one row a case and region, all complete folds pooled, with the columns of `metrics.csv`.
+        complete_folds: the folds that the rows come from.
+        total_folds: how many folds the dataset is split into.
+    """
+
+    run: Run
+    cases: pd.DataFrame
+    complete_folds: tuple[int, ...]
+    total_folds: int
+
+
+@dataclass(frozen=True)
+class _ValidationCase:
+    case: str
+    fold: int
+    files: FilePair
+
+    def stamps(self) -> dict[str, int]:
+        """Size and modification time of both files."""
+        return {
+            f"{name}_{key}": value
+            for name, file in zip(("prediction", "reference"), self.files, strict=True)
+            for key, value in (("size", file.stat().st_size), ("mtime_ns", file.stat().st_mtime_ns))
+        }
+
+
+def evaluate_runs(results: Path, preprocessed: Path, *, processes: int = 1) -> list[RunResult]:
+    """Evaluate every run below nnU-Net's results folder; see `evaluate_run`.
+
+    Args:
+        results: `nnUNet_results`.
+        preprocessed: `nnUNet_preprocessed`.
+        processes: worker processes.
+    """
+    outcomes = []
+    for run in find_runs(results):
+        cases = evaluate_run(run, preprocessed, processes=processes)
+        splits = read_splits(preprocessed / run.dataset_folder)
+        outcomes.append(RunResult(run, cases, run.complete_folds(splits), len(splits)))
+    return outcomes
+
+
+def evaluate_run(run: Run, preprocessed: Path, *, processes: int = 1) -> pd.DataFrame:
+    """Measure the validation cases of a run's complete folds and write them to `metrics.csv` in its folder.
+
+    Rows of an earlier call are kept where neither file has changed (size and modification time) nor the
+    labels of a region. Cases of a fold that is not complete do not appear.
+
+    Args:
+        run: a trained run.
+        preprocessed: `nnUNet_preprocessed`: its `DatasetNNN_Name` holds `splits_final.json` and
+        `gt_segmentations`. processes: worker processes; 1 works in this one.
+
+    Returns:
+        The rows of `metrics.csv`: case, region, fold, the metrics and volumes of `evaluate_case`, and what
+        they were computed from.
+
+    Raises:
+        UserError: the splits or a reference are missing, or a pair of files cannot be compared.
+    """
+    cases = _validation_cases(run, preprocessed / run.dataset_folder)
+    stamps = {case.case: case.stamps() for case in cases}
+    kept = _read_kept(run, stamps)
+    pending = [case for case in cases if case.case not in kept]
+    evaluated = evaluate_pairs(
+        [case.files for case in pending],
+        run.regions,
+        processes=processes,
+        file_ending=run.file_ending,
+        description=run.name,
+    )
+    fresh = {case.case: rows for case, rows in zip(pending, evaluated, strict=True)}
+    rows = [
+        row | {"fold": case.fold, "labels": _spell(run.regions[row["region"]])} | stamps[case.case]
+        for case in cases
+        for row in (kept.get(case.case) or fresh[case.case])
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_atomically(run.path / METRICS_FILE, table.to_csv(index=False))
+    return table
+
+
+def read_metrics(file: Path) -> pd.DataFrame:
+    """Read a `metrics.csv` back, every float with the digits that it was computed with."""
+    # Names are text even if they look like numbers or like a missing value ("001", "NA").
+    text = dict.fromkeys(("case", "region", "labels"), str)
+    return pd.read_csv(file, dtype=text, keep_default_na=False, float_precision="round_trip")
+
+
+def _validation_cases(run: Run, dataset_folder: Path) -> list[_ValidationCase]:
+    splits = read_splits(dataset_folder)
+    references = dataset_folder / "gt_segmentations"
+    cases = [
+        _ValidationCase(
+            case, fold, (run.prediction_file(fold, case), references / f"{case}{run.file_ending}")
+        )
+        for fold in run.complete_folds(splits)
+        for case in sorted(splits[fold]["val"])
+    ]
+    for case in cases:
+        if not case.files[1].is_file():
+            raise UserError(f"{case.files[1]}: no such reference, but {case.files[0]} is there")
+    return cases
+
+
+def _read_kept(run: Run, stamps: Mapping[str, Mapping[str, int]]) -> dict[str, list[Row]]:
+    """Rows of `metrics.csv` that are still good, a list a case."""
+    file = run.path / METRICS_FILE
+    if not file.is_file():
+        return {}
+    table = read_metrics(file)
+    if tuple(table.columns) != COLUMNS:
+        return {}
+    labels = {region: _spell(values) for region, values in run.regions.items()}
+    kept: dict[str, list[Row]] = {}
+    for case, rows in _by_case(table.to_dict("records")):
+        if case not in stamps or {row["region"]: row["labels"] for row in rows} != labels:
+            continue
+        if all(row[key] == value for row in rows for key, value in stamps[case].items()):
+            kept[case] = sorted(rows, key=lambda row: list(labels).index(row["region"]))
+    return kept
+
+
+def _by_case(rows: Sequence[Mapping[Any, Any]]) -> Iterable[tuple[str, list[Row]]]:
+    by_case: dict[str, list[Row]] = {}
+    for row in rows:
+        by_case.setdefault(row["case"], []).append(dict(row))
+    return by_case.items()
+
+
+def _spell(labels: Sequence[int]) -> str:
+    """Labels of a region in one CSV cell: `1+3`."""
+    return "+".join(str(label) for label in labels)

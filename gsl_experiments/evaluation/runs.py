@@ -1,0 +1,159 @@
+"""Trained runs on disk: nnU-Net's model folders that say which experiment they are."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gsl_experiments.errors import UserError
+
+EXPERIMENT_KEY = "gsl_experiment"
+_FOLD = "fold_"
+
+Splits = Sequence[Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What was trained, as its plans file tells.
+
+    Attributes:
+        dataset: the dataset's short name, for example `lits`.
+        loss: `dl`, `dice_ce`, `gdl`, `hl`, `bl`, `gsl`, or a loss of one's own.
+        schedule: of alpha in eq. (8), for example `step5`; None for a loss without a boundary term.
+        region: the region term of eq. (8); None, or the loss itself, for a loss without a boundary term.
+        protocol: `paper`, `released_code`, `nnunet`, ...
+        epochs: length of the training.
+        seed: of all random numbers.
+        suffix: what its owner added to the name to keep a variant apart; empty otherwise.
+    """
+
+    dataset: str
+    loss: str
+    schedule: str | None
+    region: str | None
+    protocol: str
+    epochs: int
+    seed: int
+    suffix: str = ""
+
+    @classmethod
+    def from_plans(cls, description: Mapping[str, Any], source: Path) -> "Experiment":
+        """Read the experiment out of the dict that the plans file `source` holds; keys not listed here are
+        left.
+
+        Raises:
+            UserError: a key is missing.
+        """
+        required = ("dataset", "loss", "schedule", "region", "protocol", "epochs", "seed")
+        if missing := [key for key in required if key not in description]:
+            raise UserError(f"{source}: {EXPERIMENT_KEY} has no {', '.join(missing)}")
+        return cls(**{key: description[key] for key in required}, suffix=description.get("suffix") or "")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained configuration: a folder `Trainer__plans name__configuration` below its dataset's folder.
+
+    Attributes:
+        path: the folder.
+        experiment: what was trained there.
+        regions: region -> the nnU-Net labels whose union is evaluated.
+        file_ending: of the predictions and the references.
+    """
+
+    path: Path
+    experiment: Experiment
+    regions: Mapping[str, tuple[int, ...]]
+    file_ending: str
+
+    @property
+    def name(self) -> str:
+        """Name of the folder: `Trainer__plans name__configuration`."""
+        return self.path.name
+
+    @property
+    def configuration(self) -> str:
+        """nnU-Net's configuration, for example `3d_fullres`."""
+        return self.path.name.rpartition("__")[2]
+
+    @property
+    def dataset_folder(self) -> str:
+        """Name of nnU-Net's dataset, `DatasetNNN_Name`."""
+        return self.path.parent.name
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Folds of which there is a folder, finished or not."""
+        numbers = (path.name.removeprefix(_FOLD) for path in self.path.glob(f"{_FOLD}*") if path.is_dir())
+        return tuple(sorted(int(number) for number in numbers if number.isdecimal()))
+
+    def prediction_file(self, fold: int, case: str) -> Path:
+        """Where nnU-Net's validation writes the prediction of a case."""
+        return self.path / f"{_FOLD}{fold}" / "validation" / f"{case}{self.file_ending}"
+
+    def is_complete(self, fold: int, cases: Sequence[str]) -> bool:
+        """Whether the fold's training has ended and each of its validation cases has a prediction."""
+        return (self.path / f"{_FOLD}{fold}" / "checkpoint_final.pth").is_file() and all(
+            self.prediction_file(fold, case).is_file() for case in cases
+        )
+
+    def complete_folds(self, splits: Splits) -> tuple[int, ...]:
+        """Folds whose results are final, out of those of `splits_final.json`."""
+        return tuple(fold for fold, split in enumerate(splits) if self.is_complete(fold, split["val"]))
+
+
+def find_runs(results: Path) -> list[Run]:
+    """Every run below nnU-Net's results folder whose plans carry an experiment, sorted by path.
+
+    Models that stock nnU-Net trained beside them are passed over.
+
+    Raises:
+        UserError: a `plans.json` or `dataset.json` cannot be read or lacks a key.
+    """
+    runs = []
+    for plans_file in sorted(results.glob("Dataset*/*__*__*/plans.json")):
+        plans = read_json(plans_file)
+        if EXPERIMENT_KEY not in plans:
+            continue
+        experiment = Experiment.from_plans(plans[EXPERIMENT_KEY], plans_file)
+        runs.append(_read_run(plans_file.parent, experiment))
+    return runs
+
+
+def read_splits(dataset_folder: Path) -> Splits:
+    """Folds of a preprocessed dataset: nnU-Net's `splits_final.json`, a list of {"train": [...], "val":
+    [...]}.
+
+    Raises:
+        UserError: the file is missing or cannot be read.
+    """
+    return read_json(dataset_folder / "splits_final.json")
+
+
+def read_json(file: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        UserError: it is missing, or not JSON.
+    """
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: no such file") from error
+    except ValueError as error:
+        raise UserError(f"{file}: not valid JSON ({error})") from error
+
+
+def _read_run(path: Path, experiment: Experiment) -> Run:
+    file = path / "dataset.json"
+    description = read_json(file)
+    if missing := [key for key in ("evaluation_regions", "file_ending") if key not in description]:
+        raise UserError(f"{file}: no {', '.join(missing)}")
+    return Run(
+        path=path,
+        experiment=experiment,
+        regions={name: tuple(labels) for name, labels in description["evaluation_regions"].items()},
+        file_ending=description["file_ending"],
+    )

@@ -1,0 +1,48 @@
+"""Dice loss (eq. 3)."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, sum_over_space
+from gsl_experiments.losses.inputs import LossInputs
+
+_EPSILON = 1e-6  # voxels
+
+
+def dice_loss(
+    probs: Float[Tensor, "B C *spatial"], target_onehot: Float[Tensor, "B C *spatial"]
+) -> Float[Tensor, ""]:
+    """One minus the mean overlap of the classes, background included, in [0, 1].
+
+        L_dice = 1 - 1/C sum_k  2 sum_i T_i^k P_i^k / (sum_i (T_i^k)^2 + sum_i (P_i^k)^2)                (3)
+
+    for each example, then the mean over the batch.
+
+    Args:
+        probs: P, in [0, 1], (B, C, *spatial).
+        target_onehot: T, 0 or 1, of the same shape.
+
+    Returns:
+        A scalar, best 0 (P = T), worst 1 (no class overlaps its reference).
+
+    Raises:
+        ValueError: shapes differ, or there are neither two nor three spatial axes.
+
+    A class that is absent from an example and not predicted either is 0 / 0 in the paper. It counts as
+    perfect here, as in the released code: each class's term 1 - 2TP / (T^2 + P^2) is written over one
+    denominator, as (T^2 + P^2 - 2TP) / (T^2 + P^2 + 1e-6), and the 1e-6 voxels shift no other value
+    noticeably.
+    """
+    check_same_shape(probs=probs, target_onehot=target_onehot)
+    probs, target_onehot = in_one_precision(probs, target_onehot)
+    overlap = sum_over_space(target_onehot * probs)
+    size = sum_over_space(target_onehot.square()) + sum_over_space(probs.square())
+    return ((size - 2 * overlap) / (size + _EPSILON)).mean()
+
+
+class DiceLoss(nn.Module):
+    """`dice_loss` as a module."""
+
+    def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the Dice loss of the inputs."""
+        return dice_loss(inputs.probs, inputs.target_onehot)

@@ -1,0 +1,58 @@
+"""Dice-CE loss (eq. 4), the region loss of the paper's experiments."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsl_experiments.losses.arguments import check_same_shape, in_one_precision
+from gsl_experiments.losses.cross_entropy import CEScale, cross_entropy_loss
+from gsl_experiments.losses.dice import dice_loss
+from gsl_experiments.losses.inputs import LossInputs
+
+
+def dice_ce_loss(
+    logits: Float[Tensor, "B C *spatial"],
+    target_onehot: Float[Tensor, "B C *spatial"],
+    *,
+    ce_scale: CEScale = "paper",
+    probs: Float[Tensor, "B C *spatial"] | None = None,
+) -> Float[Tensor, ""]:
+    """Sum of the Dice loss and the cross entropy, in [0, inf).
+
+        L_dice-ce = L_dice - 1/(C N) sum_k sum_i T_i^k log P_i^k,    P = softmax(logits)                 (4)
+
+    for each example, then the mean over the batch.
+
+    Args:
+        logits: the network's output, (B, C, *spatial).
+        target_onehot: T, 0 or 1, of the same shape.
+        ce_scale: "paper" divides the second term by C N as eq. (4) does, "voxel" by N as nnU-Net and the
+            paper's released code do.
+        probs: P where the caller has it already, which saves a second softmax.
+
+    Returns:
+        A scalar, best 0 (P = T), unbounded above.
+
+    Raises:
+        ValueError: shapes differ, there are neither two nor three spatial axes, or `ce_scale` is unknown.
+
+    A class that is absent and not predicted costs nothing in either term: see `dice_loss` and
+    `cross_entropy_loss`.
+    """
+    check_same_shape(logits=logits, target_onehot=target_onehot)
+    if probs is None:
+        (wide_logits,) = in_one_precision(logits)
+        probs = wide_logits.softmax(dim=1)
+    return dice_loss(probs, target_onehot) + cross_entropy_loss(logits, target_onehot, ce_scale=ce_scale)
+
+
+class DiceCELoss(nn.Module):
+    """`dice_ce_loss` as a module."""
+
+    def __init__(self, ce_scale: CEScale = "paper") -> None:
+        """Store how the cross entropy is scaled."""
+        super().__init__()
+        self.ce_scale: CEScale = ce_scale
+
+    def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the Dice-CE loss of the inputs."""
+        return dice_ce_loss(inputs.logits, inputs.target_onehot, ce_scale=self.ce_scale, probs=inputs.probs)

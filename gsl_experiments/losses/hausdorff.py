@@ -1,0 +1,47 @@
+"""One-sided Hausdorff loss (eq. 7)."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsl_experiments.losses.arguments import check_same_shape, in_one_precision
+from gsl_experiments.losses.inputs import LossInputs
+
+
+def hausdorff_loss(
+    probs: Float[Tensor, "B C *spatial"],
+    target_onehot: Float[Tensor, "B C *spatial"],
+    *,
+    dtm: Float[Tensor, "B C *spatial"],
+) -> Float[Tensor, ""]:
+    """Mean squared error weighted by the squared distance to the reference's boundary, in [0, inf) mm^2.
+
+        L_haus = 1/(C N) sum_k sum_i (T_i^k - P_i^k)^2 (D_i^k)^2                            (7), one-sided
+
+    for each example, then the mean over the batch.
+
+    Args:
+        probs: P, in [0, 1], (B, C, *spatial).
+        target_onehot: T, 0 or 1, of the same shape.
+        dtm: D, signed distance in mm to the reference's boundary, negative inside, of the same shape.
+
+    Returns:
+        A scalar in mm^2, best 0 (P = T wherever D is not 0), worst the mean of D^2 (P = 1 - T).
+
+    Raises:
+        ValueError: shapes differ, or there are neither two nor three spatial axes.
+
+    Eq. (7) also holds the distance map of the prediction; the paper's experiments leave it out, and so does
+    this. An absent class counts with whatever its map holds: the image's diagonal makes each voxel predicted
+    for it as expensive as can be, a map of 0 leaves it out of the sum, though not out of C.
+    """
+    check_same_shape(probs=probs, target_onehot=target_onehot, dtm=dtm)
+    probs, target_onehot, dtm = in_one_precision(probs, target_onehot, dtm)
+    return ((target_onehot - probs) * dtm).square().mean()
+
+
+class HausdorffLoss(nn.Module):
+    """`hausdorff_loss` as a module."""
+
+    def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the one-sided Hausdorff loss of the inputs, which must hold distance maps."""
+        return hausdorff_loss(inputs.probs, inputs.target_onehot, dtm=inputs.required_dtm(self))

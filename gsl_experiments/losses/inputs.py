@@ -1,0 +1,90 @@
+"""What a training step hands to every loss module."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from gsl_experiments.losses.arguments import check_class_weights, check_same_shape, in_one_precision
+
+
+class LossInputs(NamedTuple):
+    """A network's output and the reference it is compared with, in the forms that the losses need.
+
+    Built once per training step by `from_logits` and shared by the terms of a composed loss.
+
+    Attributes:
+        logits: the network's output, (B, C, *spatial).
+        probs: P, their softmax over the classes, in [0, 1].
+        target_onehot: T, 1 at the reference's class and 0 elsewhere.
+        dtm: D, signed distance maps of the reference in mm, negative inside; None where no loss needs them.
+        class_weights: w, one number for each class, (C,); None where no loss needs them.
+    """
+
+    logits: Float[Tensor, "B C *spatial"]
+    probs: Float[Tensor, "B C *spatial"]
+    target_onehot: Float[Tensor, "B C *spatial"]
+    dtm: Float[Tensor, "B C *spatial"] | None = None
+    class_weights: Float[Tensor, " C"] | None = None
+
+    @classmethod
+    def from_logits(
+        cls,
+        logits: Float[Tensor, "B C *spatial"],
+        target: Integer[Tensor, "B ..."],
+        *,
+        dtm: Float[Tensor, "B C *spatial"] | None = None,
+        class_weights: Float[Tensor, " C"] | None = None,
+    ) -> "LossInputs":
+        """Take the softmax of the logits and the one-hot form of the labels, in at least float32.
+
+        Args:
+            logits: the network's output, (B, C, *spatial), any floating type.
+            target: integer labels below C, (B, 1, *spatial) or (B, *spatial); a negative one is background.
+            dtm: signed distance maps in mm, (B, C, *spatial), any floating type.
+            class_weights: (C,), any floating type.
+
+        Returns:
+            The inputs, in the logits' type or float32 if that is narrower.
+
+        Raises:
+            ValueError: shapes do not match, or the target is not of an integer type. A label of C or more is
+                refused by torch's scatter: looking for it here would halt a GPU at every step.
+        """
+        check_same_shape(logits=logits)
+        batch, num_classes, *spatial = logits.shape
+        if target.is_floating_point() or target.dtype == torch.bool:
+            raise ValueError(f"target has dtype {target.dtype}, expected integer labels")
+        if target.shape not in ((batch, 1, *spatial), (batch, *spatial)):
+            raise ValueError(
+                f"target has shape {tuple(target.shape)}, expected {(batch, 1, *spatial)} "
+                f"or {(batch, *spatial)}"
+            )
+        (logits,) = in_one_precision(logits)
+        if dtm is not None:
+            check_same_shape(logits=logits, dtm=dtm)
+            _, dtm = in_one_precision(logits, dtm)
+        if class_weights is not None:
+            check_class_weights(class_weights, num_classes)
+            _, class_weights = in_one_precision(logits, class_weights)
+
+        labels = target.reshape(batch, 1, *spatial).clamp_min(0).long()
+        target_onehot = torch.zeros_like(logits, requires_grad=False).scatter_(1, labels, 1.0)
+        return cls(logits, logits.softmax(dim=1), target_onehot, dtm, class_weights)
+
+    def required_dtm(self, loss: torch.nn.Module) -> Float[Tensor, "B C *spatial"]:
+        """Return the distance maps, or raise a ValueError that names the loss which needs them."""
+        if self.dtm is None:
+            raise ValueError(
+                f"{type(loss).__name__} needs distance maps, and the inputs hold none (dtm is None)"
+            )
+        return self.dtm
+
+    def required_class_weights(self, loss: torch.nn.Module) -> Float[Tensor, " C"]:
+        """Return the class weights, or raise a ValueError that names the loss which needs them."""
+        if self.class_weights is None:
+            raise ValueError(
+                f"{type(loss).__name__} needs class weights, and the inputs hold none (class_weights is None)"
+            )
+        return self.class_weights

@@ -1,0 +1,1 @@
+"""Raw nnU-Net dataset to preprocessed cases, distance maps and class weights."""

@@ -1,0 +1,1 @@
+"""nnU-Net's trainer with distance maps, class weights and the paper's losses."""

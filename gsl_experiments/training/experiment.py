@@ -1,0 +1,116 @@
+"""An experiment travels inside its own plans file.
+
+nnU-Net's trainer gets plans and nothing else, so a run's plans are the plans of the preprocessed data under the run's
+name, with the network of its patch and one more key, ``gsl_experiment``. All runs share one ``data_identifier`` and so
+one preprocessed copy, and nnU-Net's stock commands work on every run.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gsl_experiments.config import model_folder, preprocessed_folder, run_name
+from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.maps import maps_folder
+from gsl_experiments.preprocessing.planning import plan_network
+from gsl_experiments.provenance import write_json
+
+KEY = "gsl_experiment"
+
+
+def write_experiment_plans(cfg: DictConfig) -> dict[str, Any]:
+    """Write the plans file of the configured run beside the preprocessed data and return the plans.
+
+    Raises:
+        UserError: the dataset is not preprocessed, or was with other settings, or a run of this name with other
+            settings is already there.
+    """
+    preprocessed = preprocessed_folder(cfg)
+    base = _load_base_plans(cfg, preprocessed)
+    plans = deepcopy(base)
+    plans["plans_name"] = run_name(cfg)
+    if cfg.protocol != "nnunet" or "gsl_preprocessing" in base:
+        plans["configurations"][cfg.configuration] = plan_network(
+            base["configurations"][cfg.configuration],
+            patch_size=cfg.planning.patch_size,
+            batch_size=cfg.planning.batch_size,
+            base_features=cfg.planning.base_features,
+        )
+    plans[KEY] = describe(cfg)
+    _refuse_other_run(plans[KEY], model_folder(cfg), run_name(cfg))
+    write_json(plans, preprocessed / f"{run_name(cfg)}.json")
+    return plans
+
+
+def describe(cfg: DictConfig) -> dict[str, Any]:
+    """Return all that defines the run, as plain values; nothing that depends on the machine."""
+    has_boundary = cfg.loss.boundary is not None
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(resolved, dict)
+    return {
+        "dataset": cfg.dataset.name,
+        "loss": cfg.loss.name,
+        "region": cfg.loss.region if has_boundary else None,
+        "schedule": cfg.schedule.name,
+        "protocol": cfg.protocol,
+        "epochs": cfg.training.epochs,
+        "seed": cfg.seed,
+        "region_term": resolved["region_terms"][cfg.loss.region],
+        "boundary_term": resolved["loss"]["boundary"],
+        "class_weight_power": cfg.loss.get("class_weight_power", 1.0),
+        "alpha": resolved["schedule"]["alpha"],
+        "training": resolved["training"],
+        "inference": resolved["inference"],
+    }
+
+
+def _load_base_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any]:
+    path = preprocessed / f"{cfg.planning.plans_name}.json"
+    call = f"make preprocess DATASET={cfg.dataset.name} RAW=folder PROTOCOL={cfg.protocol}"
+    if not path.exists():
+        raise UserError(f"{path} is missing: preprocess first ({call})")
+    plans = json.loads(path.read_text())
+    if cfg.configuration not in plans["configurations"]:
+        raise UserError(
+            f"configuration={cfg.configuration}: allowed are {', '.join(plans['configurations'])}"
+        )
+    for key, value in plans.get("gsl_preprocessing", {}).items():
+        if cfg.planning[key] != value:
+            raise UserError(
+                f"planning.{key}={cfg.planning[key]}: {path} was preprocessed with {value}; {call}"
+            )
+    weights = maps_folder(preprocessed / plans["configurations"][cfg.configuration]["data_identifier"])
+    if not (weights / "class_weights.json").exists():
+        raise UserError(
+            f"{weights / 'class_weights.json'} is missing: preprocessing has not finished ({call})"
+        )
+    return plans
+
+
+def _refuse_other_run(experiment: dict[str, Any], folder: Path, name: str) -> None:
+    """Raise unless the run's folder is new, or holds a run with the same settings."""
+    stored = folder / "plans.json"
+    if not stored.exists():
+        return
+    before = json.loads(stored.read_text()).get(KEY, {})
+    changed = _first_difference(before, experiment)
+    if changed:
+        raise UserError(
+            f"run {name} is already there with other settings ({changed}): "
+            f"give this one a name of its own with suffix=..., or delete {folder}"
+        )
+
+
+def _first_difference(before: Any, now: Any, path: str = "") -> str | None:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            difference = _first_difference(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+            if difference:
+                return difference
+        return None
+    return None if before == now else f"{path} was {before} and is {now}"

@@ -1,0 +1,73 @@
+"""What training minimises: eq. (8) with a chosen region and boundary term, on one or several output scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+from gsl_experiments.losses import LossInputs, weighted_combination
+
+
+class LossTerms(NamedTuple):
+    """The total that is minimised, and the two terms of eq. (8) it is made of (zero where there is no boundary term)."""
+
+    total: Tensor
+    region: Tensor
+    boundary: Tensor
+
+
+class Objective(nn.Module):
+    """Eq. (8): ``alpha * region + (1 - alpha) * boundary``, or the region term alone.
+
+    Args:
+        region: a loss module of :mod:`gsl_experiments.losses`.
+        boundary: another one, or None for a loss that has no boundary term.
+        class_weights: (C,) eq. (13).
+        scale_weights: weights of the deep supervision outputs, the full resolution first; ``(1.0,)`` without.
+
+    Attributes:
+        alpha: set by the trainer at the start of every epoch.
+    """
+
+    def __init__(
+        self,
+        region: nn.Module,
+        boundary: nn.Module | None,
+        *,
+        class_weights: Tensor,
+        scale_weights: Sequence[float] = (1.0,),
+    ) -> None:
+        super().__init__()
+        self.region = region
+        self.boundary = boundary
+        self.scale_weights = tuple(scale_weights)
+        self.register_buffer("class_weights", class_weights)
+        self.alpha = 1.0
+
+    def forward(
+        self,
+        logits: Sequence[Float[Tensor, "B C *spatial"]],
+        target: Sequence[Integer[Tensor, "B 1 *spatial"] | Float[Tensor, "B 1 *spatial"]],
+        dtm: Sequence[Float[Tensor, "B C *spatial"] | None],
+    ) -> LossTerms:
+        """Return the terms summed over scales; each argument is a list with one entry a scale."""
+        terms = [
+            [weight * term for term in self._at_one_scale(*arguments)]
+            for weight, *arguments in zip(self.scale_weights, logits, target, dtm, strict=False)
+            if weight != 0
+        ]
+        return LossTerms(*(torch.stack(values).sum() for values in zip(*terms, strict=True)))
+
+    def _at_one_scale(self, logits: Tensor, target: Tensor, dtm: Tensor | None) -> LossTerms:
+        inputs = LossInputs.from_logits(logits, target, dtm=dtm, class_weights=self.class_weights)
+        region = self.region(inputs)
+        if self.boundary is None:
+            return LossTerms(region, region.detach(), torch.zeros_like(region))
+        boundary = self.boundary(inputs)
+        return LossTerms(
+            weighted_combination(region, boundary, self.alpha), region.detach(), boundary.detach()
+        )

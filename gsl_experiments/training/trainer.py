@@ -1,0 +1,381 @@
+"""The nnU-Net trainer of this project: all it adds to nnU-Net's own is here, in short overrides."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
+from hydra.utils import instantiate
+from nnunetv2.training.loss.dice import get_tp_fp_fn_tn
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.collate_outputs import collate_outputs
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from sklearn.model_selection import train_test_split
+from torch import Tensor, autocast, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from gsl_experiments.class_weights import class_weights
+from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.maps import maps_folder
+from gsl_experiments.provenance import collect, write_json
+from gsl_experiments.training.dataloading import MapDataLoader, MapDataset
+from gsl_experiments.training.epoch_log import EpochLog
+from gsl_experiments.training.experiment import KEY
+from gsl_experiments.training.held_out import predict_held_out
+from gsl_experiments.training.objective import LossTerms, Objective
+from gsl_experiments.training.transforms import as_released_code, carry_maps
+
+
+class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by this kind of name
+    """nnU-Net training with a loss, a schedule for alpha and settings read from the plans (``gsl_experiment``).
+
+    Args:
+        plans: an experiment's plans, as :func:`~gsl_experiments.training.experiment.write_experiment_plans` makes them.
+        configuration: nnU-Net's configuration, ``3d_fullres``.
+        fold: 0 to 4.
+        dataset_json: nnU-Net's description of the dataset.
+        device: CPU or GPU; under torchrun each process takes the GPU of its local rank.
+
+    Raises:
+        UserError: the plans carry no experiment.
+    """
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
+    ) -> None:
+        if KEY not in plans:
+            raise UserError(
+                f"plans {plans['plans_name']} carry no experiment: train with -p and the name of an experiment's plans, "
+                "as `make plans` writes them"
+            )
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        if self.is_ddp:
+            self.device = (
+                torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device.type == "cuda" else device
+            )
+        if self.device.type != "cuda":
+            self.grad_scaler = None
+
+        self.experiment = plans[KEY]
+        settings = self.experiment["training"]
+        self.initial_lr = settings["optimizer"]["lr"]
+        self.num_epochs = settings["epochs"]
+        self.num_iterations_per_epoch = settings["iterations_per_epoch"]
+        self.num_val_iterations_per_epoch = settings["val_iterations_per_epoch"]
+        self.enable_deep_supervision = settings["deep_supervision"]
+        self.save_every = settings["save_every"]
+        self.logger.local_logger = EpochLog(self.num_epochs)
+        self.alpha_schedule = instantiate(self.experiment["alpha"]) if self.experiment["alpha"] else None
+        self._progress: tqdm | None = None
+
+    # What is trained
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """Return nnU-Net's planned network, initialised as PyTorch or as nnU-Net does."""
+        settings = plans_manager.plans[KEY]["training"]
+        network = get_network_from_plans(
+            configuration_manager.network_arch_class_name,
+            configuration_manager.network_arch_init_kwargs,
+            configuration_manager.network_arch_init_kwargs_req_import,
+            num_input_channels,
+            num_output_channels,
+            allow_init=settings["initialization"] == "nnunet",
+            deep_supervision=enable_deep_supervision,
+        )
+        if not settings["deep_supervision"]:
+            # nnU-Net builds the heads of the lower scales all the same; untouched by the loss, they would stop DDP
+            network.decoder.seg_layers[:-1].requires_grad_(False)
+        return network
+
+    def initialize(self) -> None:
+        """Seed everything, then build network, optimiser and loss."""
+        seed_everything(self.experiment["seed"])
+        # nnU-Net wraps the network for CUDA alone; leave that to the lines below
+        is_ddp, self.is_ddp = self.is_ddp, False
+        super().initialize()
+        self.is_ddp = is_ddp
+        if is_ddp:
+            self._set_batch_size_and_oversample()
+            gpus = [self.device.index] if self.device.type == "cuda" else None
+            self.network = DistributedDataParallel(self.network, device_ids=gpus)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """Return the experiment's optimiser, and nnU-Net's learning rate schedule or a constant one."""
+        settings = self.experiment["training"]
+        optimizer = instantiate(settings["optimizer"])(self.network.parameters())
+        exponent = {"constant": 0.0, "poly": 0.9}[settings["lr_schedule"]]
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs, exponent=exponent)
+
+    def _build_loss(self) -> Objective:
+        if self.label_manager.has_regions or self.label_manager.has_ignore_label:
+            raise UserError(
+                f"{self.plans_manager.dataset_name}: losses over distance maps need plain labels; "
+                "region-based training and an ignore label are not supported"
+            )
+        boundary = self.experiment["boundary_term"]
+        return Objective(
+            instantiate(self.experiment["region_term"]),
+            instantiate(boundary) if boundary else None,
+            class_weights=self._load_class_weights(),
+            scale_weights=self._scale_weights(),
+        ).to(self.device)
+
+    def _load_class_weights(self) -> Tensor:
+        """Return eq. (13), or eq. (17) where the experiment sets a power, from the dataset's voxel counts."""
+        file = maps_folder(Path(self.preprocessed_dataset_folder)) / "class_weights.json"
+        if not file.exists():
+            raise UserError(
+                f"{file} is missing: preprocess the dataset with this project first (make preprocess)"
+            )
+        voxels = np.array(json.loads(file.read_text())["voxels"])
+        weights = class_weights(voxels, power=self.experiment["class_weight_power"])
+        return torch.as_tensor(weights, dtype=torch.float32)
+
+    def _scale_weights(self) -> list[float]:
+        """Return nnU-Net's weights of the deep supervision outputs: halved from scale to scale, none for the last."""
+        if not self.enable_deep_supervision:
+            return [1.0]
+        weights = 0.5 ** np.arange(len(self._get_deep_supervision_scales()))
+        weights[-1] = 1e-6 if self.is_ddp else 0.0  # DDP wants every head in the loss
+        return list(weights / weights.sum())
+
+    # What it is trained on
+
+    def get_tr_and_val_datasets(self) -> tuple[MapDataset, MapDataset]:
+        """Return the fold's training cases and those of the online validation, with their maps if the loss reads them."""
+        train, validation = self.do_split()
+        inner = self.experiment["training"]["inner_validation"]
+        if inner:
+            train, validation = train_test_split(train, test_size=inner, random_state=self.experiment["seed"])
+        with_maps = self.experiment["boundary_term"] is not None
+        return tuple(
+            MapDataset(self.preprocessed_dataset_folder, keys, with_maps=with_maps)
+            for keys in (train, validation)
+        )
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """Return nnU-Net's loaders, the maps beside each image and segmentation."""
+        patch_size = self.configuration_manager.patch_size
+        scales = self._get_deep_supervision_scales()
+        rotation, dummy_2d, initial_patch_size, mirror_axes = (
+            self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        training = self.get_training_transforms(
+            patch_size,
+            rotation,
+            scales,
+            mirror_axes,
+            dummy_2d,
+            use_mask_for_norm=self.configuration_manager.use_mask_for_norm,
+            foreground_labels=self.label_manager.foreground_labels,
+        )
+        if self.experiment["training"]["augmentation"] == "released_code":
+            training, initial_patch_size = as_released_code(training), patch_size
+        validation = self.get_validation_transforms(
+            scales, foreground_labels=self.label_manager.foreground_labels
+        )
+
+        loaders = [
+            MapDataLoader(
+                dataset,
+                self.batch_size,
+                size,
+                patch_size,
+                self.label_manager,
+                oversample_foreground_percent=self.oversample_foreground_percent,
+                transforms=carry_maps(transforms, scales),
+            )
+            for dataset, size, transforms in zip(
+                self.get_tr_and_val_datasets(),
+                (initial_patch_size, patch_size),
+                (training, validation),
+                strict=True,
+            )
+        ]
+        processes = get_allowed_n_proc_DA()
+        if processes == 0:
+            augmenters = [SingleThreadedAugmenter(loader, None) for loader in loaders]
+        else:
+            augmenters = [
+                NonDetMultiThreadedAugmenter(
+                    loader,
+                    None,
+                    num_processes=n,
+                    num_cached=max(3, n // 2),
+                    seeds=[self.experiment["seed"] + 1000 * self.local_rank + worker for worker in range(n)],
+                    pin_memory=self.device.type == "cuda",
+                    wait_time=0.002,
+                )
+                for loader, n in zip(loaders, (processes, max(1, processes // 2)), strict=True)
+            ]
+        for augmenter in augmenters:
+            next(augmenter)  # starts the processes
+        return augmenters[0], augmenters[1]
+
+    # How it is trained
+
+    def on_train_start(self) -> None:
+        """Prepare as nnU-Net does, write where this run comes from, and start the progress bar."""
+        super().on_train_start()
+        if self.local_rank == 0:
+            if self.current_epoch == 0:  # predictions of an earlier training would pass for this one's
+                shutil.rmtree(Path(self.output_folder) / "validation", ignore_errors=True)
+            write_json(collect(self.experiment), Path(self.output_folder) / "provenance.json")
+            steps = self.num_iterations_per_epoch
+            self._progress = tqdm(
+                total=self.num_epochs * steps,
+                initial=self.current_epoch * steps,
+                desc=f"{self.plans_manager.plans_name} fold {self.fold}",
+                unit="step",
+                dynamic_ncols=True,
+            )
+
+    def on_train_epoch_start(self) -> None:
+        """Set alpha for the epoch."""
+        super().on_train_epoch_start()
+        if self.alpha_schedule is not None:
+            self.loss.alpha = float(self.alpha_schedule(self.current_epoch, self.num_epochs))
+        self.logger.log("alpha", self.loss.alpha, self.current_epoch)
+        self.print_to_log_file(f"alpha {self.loss.alpha:.4f}")
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, float]:
+        """Take one step of the optimiser and return the loss and its terms."""
+        self.optimizer.zero_grad(set_to_none=True)
+        terms, _ = self._forward(batch)
+        clip = self.experiment["training"]["gradient_clip"]
+        if self.grad_scaler is None:
+            terms.total.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+            self.optimizer.step()
+        else:
+            self.grad_scaler.scale(terms.total).backward()
+            if clip is not None:
+                self.grad_scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.update()
+        if self._progress is not None:
+            self._progress.update()
+        return {
+            "loss": terms.total.item(),
+            "region_loss": terms.region.item(),
+            "boundary_loss": terms.boundary.item(),
+        }
+
+    def _forward(self, batch: dict[str, Any]) -> tuple[LossTerms, Tensor]:
+        """Return the loss of a batch and the network's output at full resolution."""
+        data, target, dtm = (self._to_device(batch[name]) for name in ("data", "target", "dtm"))
+        with autocast(self.device.type, enabled=self.device.type == "cuda"):
+            output = self.network(data[0])
+            outputs = output if isinstance(output, list | tuple) else [output]
+            return self.loss(outputs, target, dtm or [None] * len(target)), outputs[0]
+
+    def _to_device(self, tensors: Tensor | list[Tensor] | None) -> list[Tensor]:
+        """Return the tensors of all scales on the device; one scale is a list of one."""
+        if tensors is None:
+            return []
+        listed = tensors if isinstance(tensors, list) else [tensors]
+        return [tensor.to(self.device, non_blocking=True) for tensor in listed]
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, float]]) -> None:
+        """Log the epoch's mean loss and its terms."""
+        super().on_train_epoch_end(train_outputs)
+        collated = collate_outputs(train_outputs)
+        for name in ("region_loss", "boundary_loss"):
+            mean = self._mean_over_processes(np.mean(collated[name]))
+            self.logger.log(f"{name[:-4]}losses", mean, self.current_epoch)
+            self.print_to_log_file(f"{name} {mean:.4f}")
+
+    def _mean_over_processes(self, value: float) -> float:
+        if not self.is_ddp:
+            return float(value)
+        values: list[float] = [0.0] * dist.get_world_size()
+        dist.all_gather_object(values, float(value))
+        return float(np.mean(values))
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the loss of a batch and the counts for nnU-Net's pseudo Dice."""
+        terms, output = self._forward(batch)
+        target = self._to_device(batch["target"])[0]
+        predicted = torch.zeros_like(output).scatter_(1, output.argmax(1, keepdim=True), 1)
+        axes = [0, *range(2, output.ndim)]
+        counts = get_tp_fp_fn_tn(predicted, target, axes=axes)[:3]
+        tp, fp, fn = (count[1:].float().cpu().numpy() for count in counts)  # without the background
+        return {"loss": terms.total.item(), "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
+
+    def on_epoch_end(self) -> None:
+        """Log, save and draw as nnU-Net does, and show the epoch's values on the progress bar."""
+        super().on_epoch_end()
+        if self._progress is not None:
+            latest = {
+                key: self.logger.get_value(key, step=-1) for key in ("train_losses", "alpha", "mean_fg_dice")
+            }
+            self._progress.set_postfix_str(
+                f"epoch {self.current_epoch}/{self.num_epochs} loss {latest['train_losses']:.3f} "
+                f"alpha {latest['alpha']:.2f} pseudo Dice {latest['mean_fg_dice']:.3f}"
+            )
+
+    def on_train_end(self) -> None:
+        """Keep the best checkpoint as the final one where an inner validation split chooses it; else the last."""
+        if self.experiment["training"]["inner_validation"]:
+            epoch = self.current_epoch
+            self.load_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
+            self.print_to_log_file(
+                f"final checkpoint: epoch {self.current_epoch - 1}, the best on the inner split"
+            )
+            self.current_epoch = epoch
+        super().on_train_end()
+        if self._progress is not None:
+            self._progress.close()
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write the checkpoint beside its place and rename it, so that a killed run leaves the old one whole."""
+        partial = f"{filename}.partial"
+        super().save_checkpoint(partial)
+        if Path(partial).exists():
+            Path(partial).replace(filename)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Predict the fold's held-out cases in their original geometry."""
+        predict_held_out(self, save_probabilities)
+
+    def print_to_log_file(
+        self, *args: Any, also_print_to_console: bool = False, add_timestamp: bool = True
+    ) -> None:
+        """Write to the log file, and to the console only on request: the progress bar lives there."""
+        super().print_to_log_file(
+            *args, also_print_to_console=also_print_to_console, add_timestamp=add_timestamp
+        )
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - nnU-Net and batchgenerators draw from the global generator
+    torch.manual_seed(seed)

@@ -1,0 +1,16 @@
+"""Train the folds of one run and predict their held-out cases."""
+
+from omegaconf import DictConfig
+
+from gsl_experiments.cli import run_stage
+
+
+def stage(cfg: DictConfig) -> None:
+    """Run the stage; its heavy imports wait until the configuration is known to be good."""
+    from gsl_experiments.training.launch import train
+
+    train(cfg)
+
+
+if __name__ == "__main__":
+    run_stage(stage)
