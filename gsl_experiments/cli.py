@@ -23,19 +23,25 @@ def run_stage(stage: Callable[[DictConfig], None]) -> None:
     """
 
     def checked_stage(cfg: DictConfig) -> None:
-        try:
-            check(cfg)
-            configure_nnunet(cfg)
-            stage(cfg)
-        except UserError as error:
-            _exit_with(str(error))
-        except OmegaConfBaseException as error:
-            _exit_with(_first_line(error))
-        except KeyboardInterrupt:
-            _exit_with("interrupted; call again to continue", status=130)
+        check(cfg)
+        configure_nnunet(cfg)
+        stage(cfg)
 
     _check_composition(sys.argv[1:])
-    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")(checked_stage)()
+    entry = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
+    entry(lambda cfg: report_errors(checked_stage, cfg))()
+
+
+def report_errors(call: Callable[..., None], *arguments: DictConfig) -> None:
+    """Call, and turn an error that the user can mend into one line and a status."""
+    try:
+        call(*arguments)
+    except UserError as error:
+        _exit_with(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _exit_with(_first_line(error))
+    except KeyboardInterrupt:
+        _exit_with("interrupted; call again to continue", status=130)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:

@@ -149,7 +149,8 @@ def _check_loss(cfg: DictConfig) -> None:
     _check_one_of("loss.region", loss.region, sorted(cfg.region_terms))
     if loss.boundary is None and loss.region != loss.name:
         raise UserError(
-            f"loss.region={loss.region}: loss={loss.name} is a region loss by itself; choose a region term for hl, bl or gsl"
+            f"loss.region={loss.region}: loss={loss.name} is a region loss by itself; "
+            "a region term is chosen for hl, bl and gsl"
         )
 
 
@@ -157,7 +158,8 @@ def _check_schedule(cfg: DictConfig) -> None:
     name, has_boundary = cfg.schedule.name, cfg.loss.boundary is not None
     if name and not has_boundary:
         raise UserError(
-            f"schedule={name}: loss={cfg.loss.name} has no boundary term and so no alpha; only hl, bl and gsl have a schedule"
+            f"schedule={name}: loss={cfg.loss.name} has no boundary term and so no alpha; "
+            "only hl, bl and gsl have a schedule"
         )
     if has_boundary and not name:
         raise UserError(f"schedule=none: loss={cfg.loss.name} needs a schedule for alpha")

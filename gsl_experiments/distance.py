@@ -38,8 +38,8 @@ def signed_distance_map(
             spacing has another length, or a number in it is not positive and finite; `absent_class` is
             unknown.
 
-    ITK works in single precision: maps are right to about 1e-5 of their longest distance as long as no spacing is
-    100 times another.
+    ITK works in single precision: a map is right to about 1e-5 of its longest distance as long as no spacing
+    is 100 times another.
 
     The paper does not say what a map is where the class is missing from the image. "diagonal" is what its
     released code does for an empty mask; the mirror image for a full mask is ours, and keeps the sign's

@@ -28,7 +28,7 @@ PACKAGES = (
 )
 
 
-def collect(config: dict[str, Any]) -> dict[str, Any]:
+def collect(config: Any) -> dict[str, Any]:
     """Return the composed ``config`` with package versions, git commit and dirty state, machine, command and time."""
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),

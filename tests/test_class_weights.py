@@ -86,7 +86,7 @@ class TestClassWeights:
         assert class_weights([7, 7, 7, 7], power=3.0).tolist() == [0.25] * 4
 
     def test_classes_that_no_case_holds(self) -> None:
-        with pytest.raises(ValueError, match="no voxel in the dataset belongs to class 1, 3$"):
+        with pytest.raises(ValueError, match=r"no voxel in the dataset belongs to class 1, 3$"):
             class_weights([5, 0, 2, 0])
 
     @pytest.mark.parametrize("counts", [[[1, 2]], 3, []])

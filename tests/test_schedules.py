@@ -1,5 +1,6 @@
-"""Schedules of alpha: worked by hand, against eqs. (14) to (16), and the promises that the paper's words make."""
+"""Schedules of alpha: worked by hand, against eqs. (14) to (16), and what the paper promises in words."""
 
+import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -107,7 +108,7 @@ class TestPromises:
         alphas = over_a_run(partial(step, length=length), epochs)
         assert alphas[:length] == [1.0] * length
         assert alphas[-1] == 0.0
-        falls = [before - after for before, after in zip(alphas, alphas[1:], strict=False)]
+        falls = [before - after for before, after in itertools.pairwise(alphas)]
         height = falls[length - 1]
         assert height > 0.0
         for epoch, fall in enumerate(falls, start=1):

@@ -55,7 +55,7 @@ def _read_description(file: Path) -> dict[str, Any]:
 
 def _channel_names(file: Path, description: Mapping[str, Any]) -> tuple[str, ...]:
     channels = description.get("modality", description.get("channel_names"))
-    if not isinstance(channels, dict) or not channels:
+    if not isinstance(channels, dict) or not channels or not all(key.isdecimal() for key in channels):
         raise DatasetError(f'{file}: no channels; add "modality": {{"0": "MRI"}} or the like')
     return tuple(str(channels[key]) for key in sorted(channels, key=int))
 
@@ -81,7 +81,11 @@ def _raw_labels(file: Path, description: Mapping[str, Any]) -> dict[str, int]:
 def _case_stems(raw: Path, description: Mapping[str, Any]) -> list[str]:
     listed = description.get("training")
     if listed:
-        files = [Path(entry["image"] if isinstance(entry, dict) else entry) for entry in listed]
+        if not all(isinstance(entry, dict) and "image" in entry for entry in listed):
+            raise DatasetError(
+                f'{raw / "dataset.json"}: each entry of "training" needs an "image"; correct it'
+            )
+        files = [Path(entry["image"]) for entry in listed]
     elif (raw / "imagesTr").is_dir():
         files = list((raw / "imagesTr").iterdir())
     else:

@@ -34,7 +34,7 @@ def write_phantom_brats(
     """Writes ``CASE/CASE_{t1,t1ce,t2,flair}.nii.gz`` (int16) and ``CASE_seg.nii.gz`` (uint8: 0, 1, 2, 4).
 
     A case shows a skull-stripped brain on exact zeros (every brain voxel is positive) with a bias field,
-    Rician noise, bright spots that are no tumour, and a tumour of 8 to 36 mm radius: oedema around a core
+    Rician noise, bright spots that are no tumour, and a tumour of 10 to 42 mm radius: oedema around a core
     whose rim enhances around necrosis. Voxels are cubes of 1 mm, or larger where the brain would not fit. A
     case depends on ``seed``, its number, ``size`` and ``absent_enhancing_fraction`` alone. Cases that are
     there are left alone.
@@ -140,7 +140,7 @@ def _add_tumour(
 ) -> None:
     """Puts oedema, core and (if it enhances) a rim into the tissue, each within the one before."""
     brain = tissue > 0
-    radius = float(np.exp(rng.uniform(np.log(8), np.log(36))))
+    radius = float(np.exp(rng.uniform(np.log(10), np.log(42))))
     place = random_voxel((depth_mm > 10) & (tissue == _WHITE), rng, grid)
     if place is None:
         place = random_voxel(brain, rng, grid) or (0.0, 0.0, 0.0)
@@ -152,13 +152,14 @@ def _add_tumour(
     ratio = rng.uniform(0.4, 0.75)
     bumps = smooth_noise(grid, rng, max(0.8 * radius, 10.0))
     core_field = (field - (1 - ratio)) / ratio + 0.18 * bumps
-    core = (core_field > 0) & brain & (depth_mm > 1)
+    core = (core_field > 0) & brain
     tissue[oedema | core] = _OEDEMA
     tissue[core] = _NECROSIS
     if enhancing:
         rim = rng.uniform(0.25, 0.6) + 0.15 * smooth_noise(grid, rng, 14)
-        solid = core_field < np.maximum(rim, grid.spacing_mm[0] / (ratio * radius))
-        tissue[core & solid] = _ENHANCING
+        solid = core & (core_field < np.maximum(rim, grid.spacing_mm[0] / (ratio * radius)))
+        # A core of a few coarse voxels may have no rim: then all of it enhances.
+        tissue[solid if solid.any() else core] = _ENHANCING
 
 
 def _scan(
@@ -170,7 +171,7 @@ def _scan(
 ) -> npt.NDArray[np.int16]:
     """An image of one contrast: blurred tissues, a bias field, Rician noise; zero outside the brain only."""
     signal = np.asarray((0.0, *contrast), np.float32)[tissue]
-    signal *= 1 + np.float32(0.04) * smooth_noise(grid, rng, 12, waves=16)
+    signal *= 1 + np.float32(0.03) * smooth_noise(grid, rng, 14, waves=32)
     signal = ndimage.gaussian_filter(signal, 0.6)
     signal *= np.exp(np.float32(0.12) * smooth_noise(grid, rng, 180, waves=4))
     level = rng.uniform(0.03, 0.06)

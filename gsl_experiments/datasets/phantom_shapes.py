@@ -43,7 +43,7 @@ class Grid:
 def ellipsoid(grid: Grid, centre: Point, radii: Point, power: float = 2.0) -> Array:
     """A field: 1 in the centre, 0 on the surface, negative outside; powers above 2 are boxier.
 
-    Near the surface it falls by 1 over one radius, so a displacement by ``f`` moves the surface by ``f`` radii.
+    It falls by 1 over one radius, so adding ``f`` to it moves the surface outwards by ``f`` radii.
     """
     distance = sum(
         np.abs((axis - position) / radius) ** power

@@ -1,6 +1,6 @@
 """Metrics of trained runs: the validation predictions of their complete folds, each case measured once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,12 @@ METRICS_FILE = "metrics.csv"
 # What a stored row was computed from: it is kept while all of it is unchanged.
 SOURCE_COLUMNS = ("labels", "prediction_size", "prediction_mtime_ns", "reference_size", "reference_mtime_ns")
 COLUMNS = ("case", "region", "fold", *CASE_COLUMNS[2:], *SOURCE_COLUMNS)
+
+_TEXT_COLUMNS = ("case", "region", "labels")
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("fold", *SOURCE_COLUMNS[1:]), int),
+    **dict.fromkeys(("reference_empty", "prediction_empty"), "True".__eq__),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +114,13 @@ def evaluate_run(run: Run, preprocessed: Path, *, processes: int = 1) -> pd.Data
 
 def read_metrics(file: Path) -> pd.DataFrame:
     """Read a `metrics.csv` back, every float with the digits that it was computed with."""
-    # Names are text even if they look like numbers or like a missing value ("001", "NA").
-    text = dict.fromkeys(("case", "region", "labels"), str)
-    return pd.read_csv(file, dtype=text, keep_default_na=False, float_precision="round_trip")
+    # Read as text: names may look like numbers or like a missing value ("001", "NA"), and not every version of
+    # pandas reads floats back exactly.
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    for column in table.columns.difference(_TEXT_COLUMNS):
+        parse = _PARSERS.get(column, float)
+        table[column] = [parse(text) for text in table[column]]
+    return table
 
 
 def _validation_cases(run: Run, dataset_folder: Path) -> list[_ValidationCase]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import blosc2
 import numpy as np
@@ -29,7 +29,7 @@ class CaseJob:
     configuration: str
     dataset_json: dict[str, Any]
     cases_folder: Path
-    absent_class: str
+    absent_class: Literal["diagonal", "zero"]
 
     @property
     def case_files(self) -> tuple[Path, ...]:

@@ -9,14 +9,16 @@ from gsl_experiments.reporting.rows import METRICS, Metric, TableRow
 NOTHING = "\N{EN DASH}"
 
 _STATISTICS_NOTE = (
-    "Mean (standard deviation, ddof 0) over the pooled cases of all complete folds; bold is the best mean of a task "
-    "among comparable rows."
+    "Mean (standard deviation, ddof 0) over the pooled cases of all complete folds; bold is the best mean of "
+    "a task among comparable rows."
 )
 _HD95_NOTE = (
-    "Hausdorff 95 is taken over all voxels of both volumes, as in the paper's released code; Surface HD95 over "
-    "their contours."
+    "Hausdorff 95 is taken over all voxels of both volumes, as in the paper's released code; Surface HD95 "
+    "over their contours."
 )
-_EMPTY_NOTE = "A case counts with the image's diagonal in mm where one of its two masks is empty, with 0 where both are."
+_EMPTY_NOTE = (
+    "A case counts with the image's diagonal in mm if one of its two masks is empty, and with 0 if both are."
+)
 _PAPER_NOTE = "Beside ours: the paper's value [our mean minus the paper's]."
 
 
@@ -110,7 +112,12 @@ def _row_cells(row: TableRow, with_paper: bool) -> list[Cell]:
         if with_paper and metric.in_paper:
             cells.append(Cell(_paper_text(row, metric)))
     notes = [*([] if row.status == "complete" else [row.status]), *row.notes]
-    return [*cells, Cell(str(row.cases)), Cell(row.folds or NOTHING), Cell("; ".join(notes))]
+    return [
+        *cells,
+        Cell(str(row.cases) if row.result else NOTHING),
+        Cell(row.folds or NOTHING),
+        Cell("; ".join(notes)),
+    ]
 
 
 def _paper_text(row: TableRow, metric: Metric) -> str:
@@ -131,7 +138,7 @@ def _notes(groups: Sequence[Sequence[TableRow]], with_paper: bool) -> tuple[str,
         ]
         if counts:
             notes.append(
-                f"{group[0].region}, cases with an empty reference / prediction: {', '.join(counts)}."
+                f"{group[0].region}, cases with an empty reference / prediction: {'; '.join(counts)}."
             )
     return tuple(notes)
 

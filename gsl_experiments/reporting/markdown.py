@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from gsl_experiments.reporting.layout import Cell, Document, Section
 
-_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_|<>"})
+# Underscores stay: Markdown takes them for emphasis only at the ends of a word, where our names have none.
+_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*|<>"})
 
 
 def to_markdown(document: Document) -> str:

@@ -37,7 +37,7 @@ class MeanStd:
 
 @dataclass(frozen=True)
 class PaperTables:
-    """Tables 1 and 2 of the paper: (table, dataset, region, variant) -> metric -> mean and standard deviation."""
+    """Tables 1 and 2 of the paper: (table, dataset, region, variant) -> metric -> mean and std."""
 
     rows: Mapping[tuple[int, str, str, str], Mapping[str, MeanStd]]
 

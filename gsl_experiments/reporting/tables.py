@@ -127,7 +127,7 @@ def _tables(dataset: str, results: Sequence[RunResult], paper: PaperTables) -> t
 
 
 def _paper_groups(number: int, dataset: str, placed: Mapping[str, RunResult], paper: PaperTables) -> Groups:
-    """Rows of a table of the paper, in its order, a group a region; where only the paper has one, it is not run."""
+    """Rows of a table of the paper, in its order, a group a region; those of the paper alone are not run."""
     odd = odd_settings(placed)
     groups = []
     for region in _regions(placed.values()):

@@ -32,6 +32,7 @@ COLUMNS = (
     "epochs",
     "seed",
 )
+_COUNTS = ("cases", "reference_empty", "prediction_empty", "folds_complete", "folds_total", "epochs", "seed")
 
 
 def to_csv(table: str, dataset: str, rows: Sequence[tuple[str, TableRow]]) -> str:
@@ -43,7 +44,10 @@ def to_csv(table: str, dataset: str, rows: Sequence[tuple[str, TableRow]]) -> st
         rows: protocol and row.
     """
     lines = [line for protocol, row in rows for line in _lines(table, dataset, protocol, row)]
-    return pd.DataFrame(lines, columns=list(COLUMNS)).to_csv(index=False)
+    # Nullable integers: a row that has not been run would turn the counts of all others into floats.
+    return (
+        pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64")).to_csv(index=False)
+    )
 
 
 def _lines(table: str, dataset: str, protocol: str, row: TableRow) -> Iterator[dict[str, object]]:

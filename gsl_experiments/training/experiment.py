@@ -60,6 +60,7 @@ def describe(cfg: DictConfig) -> dict[str, Any]:
         "protocol": cfg.protocol,
         "epochs": cfg.training.epochs,
         "seed": cfg.seed,
+        "suffix": str(cfg.suffix),
         "region_term": resolved["region_terms"][cfg.loss.region],
         "boundary_term": resolved["loss"]["boundary"],
         "class_weight_power": cfg.loss.get("class_weight_power", 1.0),

@@ -13,7 +13,10 @@ from gsl_experiments.losses import LossInputs, weighted_combination
 
 
 class LossTerms(NamedTuple):
-    """The total that is minimised, and the two terms of eq. (8) it is made of (zero where there is no boundary term)."""
+    """The total that is minimised, and the two terms of eq. (8) that it is made of.
+
+    Without a boundary term the total is the region term, and the boundary term 0.
+    """
 
     total: Tensor
     region: Tensor
@@ -32,6 +35,8 @@ class Objective(nn.Module):
     Attributes:
         alpha: set by the trainer at the start of every epoch.
     """
+
+    class_weights: Tensor
 
     def __init__(
         self,
@@ -56,8 +61,10 @@ class Objective(nn.Module):
     ) -> LossTerms:
         """Return the terms summed over scales; each argument is a list with one entry a scale."""
         terms = [
-            [weight * term for term in self._at_one_scale(*arguments)]
-            for weight, *arguments in zip(self.scale_weights, logits, target, dtm, strict=False)
+            [weight * term for term in self._at_one_scale(scale_logits, scale_target, scale_dtm)]
+            for weight, scale_logits, scale_target, scale_dtm in zip(
+                self.scale_weights, logits, target, dtm, strict=False
+            )
             if weight != 0
         ]
         return LossTerms(*(torch.stack(values).sum() for values in zip(*terms, strict=True)))

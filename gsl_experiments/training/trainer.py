@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         UserError: the plans carry no experiment.
     """
 
+    is_ddp: bool
+    current_epoch: int
+    network: nn.Module
+
     def __init__(
         self,
         plans: dict[str, Any],
@@ -63,8 +68,8 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
     ) -> None:
         if KEY not in plans:
             raise UserError(
-                f"plans {plans['plans_name']} carry no experiment: train with -p and the name of an experiment's plans, "
-                "as `make plans` writes them"
+                f"plans {plans['plans_name']} carry no experiment: "
+                "train with -p and the name of plans that `make plans` wrote"
             )
         super().__init__(plans, configuration, fold, dataset_json, device)
         if self.is_ddp:
@@ -116,10 +121,10 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         """Seed everything, then build network, optimiser and loss."""
         seed_everything(self.experiment["seed"])
         # nnU-Net wraps the network for CUDA alone; leave that to the lines below
-        is_ddp, self.is_ddp = self.is_ddp, False
+        self.is_ddp = False
         super().initialize()
-        self.is_ddp = is_ddp
-        if is_ddp:
+        self.is_ddp = dist.is_initialized()
+        if self.is_ddp:
             self._set_batch_size_and_oversample()
             gpus = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network, device_ids=gpus)
@@ -161,21 +166,21 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         if not self.enable_deep_supervision:
             return [1.0]
         weights = 0.5 ** np.arange(len(self._get_deep_supervision_scales()))
-        weights[-1] = 1e-6 if self.is_ddp else 0.0  # DDP wants every head in the loss
+        weights[-1] = 1e-6 if dist.is_initialized() else 0.0  # DDP wants every head in the loss
         return list(weights / weights.sum())
 
     # What it is trained on
 
     def get_tr_and_val_datasets(self) -> tuple[MapDataset, MapDataset]:
-        """Return the fold's training cases and those of the online validation, with their maps if the loss reads them."""
+        """Return the fold's training cases and those of the online validation, with maps if the loss reads them."""
         train, validation = self.do_split()
         inner = self.experiment["training"]["inner_validation"]
         if inner:
             train, validation = train_test_split(train, test_size=inner, random_state=self.experiment["seed"])
         with_maps = self.experiment["boundary_term"] is not None
-        return tuple(
-            MapDataset(self.preprocessed_dataset_folder, keys, with_maps=with_maps)
-            for keys in (train, validation)
+        folder = self.preprocessed_dataset_folder
+        return MapDataset(folder, train, with_maps=with_maps), MapDataset(
+            folder, validation, with_maps=with_maps
         )
 
     def get_dataloaders(self) -> tuple[Any, Any]:
@@ -291,10 +296,21 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
     def _forward(self, batch: dict[str, Any]) -> tuple[LossTerms, Tensor]:
         """Return the loss of a batch and the network's output at full resolution."""
         data, target, dtm = (self._to_device(batch[name]) for name in ("data", "target", "dtm"))
-        with autocast(self.device.type, enabled=self.device.type == "cuda"):
+        with self._autocast():
             output = self.network(data[0])
             outputs = output if isinstance(output, list | tuple) else [output]
-            return self.loss(outputs, target, dtm or [None] * len(target)), outputs[0]
+            maps: Sequence[Tensor | None] = dtm or [None] * len(target)
+            return self.loss(outputs, target, maps), outputs[0]
+
+    def _autocast(self) -> autocast:
+        """Return mixed precision: float16 on a GPU as in nnU-Net, bfloat16 on a CPU that computes in it."""
+        on_gpu = self.device.type == "cuda"
+        possible = on_gpu or (self.device.type == "cpu" and cpu_has_bfloat16())
+        return autocast(
+            self.device.type,
+            dtype=torch.float16 if on_gpu else torch.bfloat16,
+            enabled=possible and self.experiment["training"]["mixed_precision"],
+        )
 
     def _to_device(self, tensors: Tensor | list[Tensor] | None) -> list[Tensor]:
         """Return the tensors of all scales on the device; one scale is a list of one."""
@@ -372,6 +388,11 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         super().print_to_log_file(
             *args, also_print_to_console=also_print_to_console, add_timestamp=add_timestamp
         )
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether the processor has instructions for bfloat16; without them it would be slower than float32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def seed_everything(seed: int) -> None:

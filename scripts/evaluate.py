@@ -1,0 +1,16 @@
+"""Measure predictions against references, one row a case and region."""
+
+from omegaconf import DictConfig
+
+from gsl_experiments.cli import run_stage
+
+
+def stage(cfg: DictConfig) -> None:
+    """Run the stage; its heavy imports wait until the configuration is known to be good."""
+    from gsl_experiments.evaluation.stage import evaluate
+
+    evaluate(cfg)
+
+
+if __name__ == "__main__":
+    run_stage(stage)

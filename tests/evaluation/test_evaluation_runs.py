@@ -1,0 +1,227 @@
+"""Trained runs: which are found, which folds count, and which rows of `metrics.csv` are computed again."""
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from gsl_experiments.errors import UserError
+from gsl_experiments.evaluation import evaluate_run, evaluate_runs, find_runs, read_splits
+from gsl_experiments.evaluation import run_metrics as run_metrics_module
+from gsl_experiments.evaluation.atomic import write_atomically
+from gsl_experiments.evaluation.run_metrics import read_metrics
+
+REGIONS = {"Whole Tumor": [1, 2], "Core": [2]}
+# The first and the last case look like a number and like a missing value.
+CASES = ("001", "case_b", "case_c", "NA")
+SPLITS = [
+    {"train": ["case_c", "NA"], "val": ["case_b", "001"]},
+    {"train": ["001", "case_b"], "val": ["case_c", "NA"]},
+]
+EXPERIMENT = {
+    "dataset": "lits",
+    "loss": "gsl",
+    "schedule": "step5",
+    "region": "dice_ce",
+    "protocol": "paper",
+    "epochs": 250,
+    "seed": 42,
+    "boundary_term": {"_target_": "anything.else"},
+}
+
+
+def write_boxes(file, offset=0):
+    """Label 1 in 4 x 4 x 4 voxels, label 2 in one corner of it, shifted along the last axis."""
+    labels = np.zeros((8, 8, 10), np.uint8)
+    labels[2:6, 2:6, 2 + offset : 6 + offset] = 1
+    labels[2:4, 2:4, 2 + offset : 4 + offset] = 2
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(sitk.GetImageFromArray(labels), str(file))
+
+
+def write_json(file, content):
+    file.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "nnUNet_results"
+
+
+@pytest.fixture
+def preprocessed(tmp_path):
+    dataset = tmp_path / "nnUNet_preprocessed" / "Dataset007_Boxes"
+    dataset.mkdir(parents=True)
+    write_json(dataset / "splits_final.json", SPLITS)
+    for case in CASES:
+        write_boxes(dataset / "gt_segmentations" / f"{case}.nii.gz")
+    return dataset.parent
+
+
+@pytest.fixture
+def add_run(results):
+    def add(plans_name="gsl_step5", *, folds=(0, 1), experiment=EXPERIMENT):
+        run = results / "Dataset007_Boxes" / f"nnUNetTrainerGSL__{plans_name}__3d_fullres"
+        run.mkdir(parents=True)
+        write_json(
+            run / "plans.json",
+            {"plans_name": plans_name} | ({"gsl_experiment": experiment} if experiment else {}),
+        )
+        write_json(
+            run / "dataset.json",
+            {"evaluation_regions": REGIONS, "original_labels": {"0": 0, "1": 1}, "file_ending": ".nii.gz"},
+        )
+        for fold in folds:
+            for case in SPLITS[fold]["val"]:
+                write_boxes(run / f"fold_{fold}" / "validation" / f"{case}.nii.gz", offset=1)
+            (run / f"fold_{fold}" / "checkpoint_final.pth").touch()
+        return run
+
+    return add
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Cases that are measured rather than kept, in order."""
+    names = []
+    original = run_metrics_module.evaluate_pairs
+
+    def recording(pairs, regions, **options):
+        names.extend(prediction.name.removesuffix(".nii.gz") for prediction, _ in pairs)
+        return original(pairs, regions, **options)
+
+    monkeypatch.setattr(run_metrics_module, "evaluate_pairs", recording)
+    return names
+
+
+def test_runs_say_what_they_are(results, add_run):
+    add_run("nnUNetPlans", experiment=None)
+    add_run("dl", experiment=EXPERIMENT | {"loss": "dl", "schedule": None, "region": None})
+    path = add_run("gsl_step5_mine", experiment=EXPERIMENT | {"suffix": "mine"})
+    region_loss, run = find_runs(results)
+    assert (region_loss.experiment.loss, region_loss.experiment.schedule) == ("dl", None)
+    assert (run.path, run.name, run.dataset_folder) == (path, path.name, "Dataset007_Boxes")
+    assert run.configuration == "3d_fullres"
+    assert run.regions == {"Whole Tumor": (1, 2), "Core": (2,)}
+    assert (run.experiment.schedule, run.experiment.epochs, run.experiment.suffix) == ("step5", 250, "mine")
+    assert region_loss.experiment.suffix == ""
+
+
+def test_no_results_no_runs(tmp_path):
+    assert find_runs(tmp_path / "nowhere") == []
+
+
+def test_a_fold_is_complete_with_its_checkpoint_and_all_predictions(results, preprocessed, add_run):
+    path = add_run()
+    (path / "fold_all").mkdir()
+    run = find_runs(results)[0]
+    splits = read_splits(preprocessed / run.dataset_folder)
+    assert (run.folds, run.complete_folds(splits)) == ((0, 1), (0, 1))
+    (path / "fold_0" / "checkpoint_final.pth").unlink()
+    assert (run.folds, run.complete_folds(splits)) == ((0, 1), (1,))
+    run.prediction_file(1, "case_c").unlink()
+    assert run.complete_folds(splits) == ()
+
+
+def test_metrics_of_a_run(results, preprocessed, add_run):
+    path = add_run()
+    table = evaluate_run(find_runs(results)[0], preprocessed)
+    # Folds in order, cases sorted within a fold, regions as in dataset.json
+    assert list(table["case"]) == ["001", "001", "case_b", "case_b", "NA", "NA", "case_c", "case_c"]
+    assert list(table["fold"]) == [0] * 4 + [1] * 4
+    assert list(table["region"]) == ["Whole Tumor", "Core"] * 4
+    # Shifted by one of 4 voxels, and by one of 2: 3/4 and 1/2 overlap
+    assert list(table["dice"]) == [0.75, 0.5] * 4
+    pd.testing.assert_frame_equal(read_metrics(path / "metrics.csv"), table, check_exact=True)
+    assert [file.name for file in path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_only_complete_folds_are_evaluated(results, preprocessed, add_run):
+    path = add_run(folds=(1,))
+    write_boxes(path / "fold_0" / "validation" / "001.nii.gz")
+    outcome = evaluate_runs(results, preprocessed)[0]
+    assert set(outcome.cases["fold"]) == {1}
+    assert (outcome.complete_folds, outcome.total_folds) == ((1,), 2)
+
+
+def test_a_run_without_a_complete_fold_has_an_empty_table(results, preprocessed, add_run):
+    path = add_run(folds=())
+    run = find_runs(results)[0]
+    for _ in range(2):
+        assert evaluate_run(run, preprocessed).empty
+        assert (path / "metrics.csv").read_text().startswith("case,region,fold,dice,hd95_mm,asd_mm")
+
+
+def test_only_what_changed_is_measured_again(results, preprocessed, add_run, evaluated):
+    path = add_run(folds=(0,))
+    run = find_runs(results)[0]
+    first = evaluate_run(run, preprocessed)
+    assert evaluated == ["001", "case_b"]
+    pd.testing.assert_frame_equal(evaluate_run(run, preprocessed), first, check_exact=True)
+    assert evaluated == ["001", "case_b"]
+
+    write_boxes(path / "fold_0" / "validation" / "case_b.nii.gz", offset=0)
+    second = evaluate_run(run, preprocessed)
+    assert evaluated[2:] == ["case_b"]
+    assert list(second["dice"]) == [0.75, 0.5, 1.0, 1.0]
+
+    reference = preprocessed / "Dataset007_Boxes" / "gt_segmentations" / "001.nii.gz"
+    os.utime(reference, ns=(0, 0))
+    evaluate_run(run, preprocessed)
+    assert evaluated[3:] == ["001"]
+
+
+def test_other_labels_of_a_region_are_measured_again(results, preprocessed, add_run, evaluated):
+    path = add_run(folds=(0,))
+    evaluate_run(find_runs(results)[0], preprocessed)
+    description = json.loads((path / "dataset.json").read_text())
+    write_json(
+        path / "dataset.json", description | {"evaluation_regions": {"Whole Tumor": [1, 2], "Core": [1]}}
+    )
+    evaluate_run(find_runs(results)[0], preprocessed)
+    assert evaluated == ["001", "case_b"] * 2
+
+
+def test_metrics_of_another_version_are_measured_again(results, preprocessed, add_run, evaluated):
+    path = add_run(folds=(0,))
+    (path / "metrics.csv").write_text("case,region,dice\n001,Core,0.3\n")
+    assert list(evaluate_run(find_runs(results)[0], preprocessed)["dice"]) == [0.75, 0.5] * 2
+    assert evaluated == ["001", "case_b"]
+
+
+def test_a_reference_that_is_gone(results, preprocessed, add_run):
+    add_run()
+    (preprocessed / "Dataset007_Boxes" / "gt_segmentations" / "case_c.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"case_c\.nii\.gz: no such reference"):
+        evaluate_runs(results, preprocessed)
+
+
+def test_a_dataset_without_splits(results, tmp_path, add_run):
+    add_run()
+    with pytest.raises(UserError, match=r"splits_final\.json: no such file"):
+        evaluate_runs(results, tmp_path)
+
+
+def test_descriptions_that_lack_a_key_or_are_no_json(results, add_run):
+    path = add_run(experiment={"dataset": "lits", "loss": "gsl", "region": None, "schedule": None, "seed": 1})
+    with pytest.raises(UserError, match=r"plans\.json: gsl_experiment has no protocol, epochs"):
+        find_runs(results)
+    write_json(path / "plans.json", {"gsl_experiment": EXPERIMENT})
+    write_json(path / "dataset.json", {"file_ending": ".nii.gz"})
+    with pytest.raises(UserError, match=r"dataset\.json: no evaluation_regions"):
+        find_runs(results)
+    (path / "plans.json").write_text("{")
+    with pytest.raises(UserError, match=r"plans\.json: not valid JSON"):
+        find_runs(results)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    file = tmp_path / "table.md"
+    write_atomically(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(file, "half \udc00")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
