@@ -10,6 +10,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from gsl_experiments.datasets.nifti import replacing
 from gsl_experiments.datasets.raw import DatasetError
+from gsl_experiments.errors import UserError
 
 _SMALLEST_SIZE = 16
 _PARAMETERS_FILE = "phantom.json"
@@ -22,9 +23,9 @@ def check_parameters(cases: int, size: tuple[int, int, int]) -> None:
         ValueError: naming the parameter, the least value and what was given.
     """
     if cases < 1:
-        raise ValueError(f"cases must be at least 1, not {cases}")
+        raise UserError(f"cases must be at least 1, not {cases}")
     if len(size) != 3 or min(size) < _SMALLEST_SIZE:
-        raise ValueError(
+        raise UserError(
             f"size must be three numbers (x, y, z) of at least {_SMALLEST_SIZE}, not {tuple(size)}"
         )
 

@@ -9,6 +9,7 @@ from scipy import ndimage
 from gsl_experiments.datasets.nifti import replacing, write_image
 from gsl_experiments.datasets.phantom import case_generator, check_parameters, claim_folder, to_image
 from gsl_experiments.datasets.phantom_shapes import Array, Grid, Mask, ellipsoid, random_voxel, smooth_noise
+from gsl_experiments.errors import UserError
 
 _FLUID, _GREY, _WHITE, _SPOT, _NECROSIS, _OEDEMA, _ENHANCING = range(1, 8)
 # Brightness of these tissues, in the order above, relative to white matter in T1.
@@ -52,7 +53,7 @@ def write_phantom_brats(
     """
     check_parameters(cases, size)
     if not 0 <= absent_enhancing_fraction <= 1:
-        raise ValueError(
+        raise UserError(
             f"absent_enhancing_fraction must lie between 0 and 1, not {absent_enhancing_fraction}"
         )
     parameters = {"phantom": "brats", "cases": cases, "size": list(size), "seed": seed}

@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsl_experiments.errors import UserError
+
 # nnU-Net takes "<identifier>_seg.b2nd" for a segmentation, so that ending is not free.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?<!_seg)")
 _MOST_LABELS = 255
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A raw dataset that cannot be used: one line that names the file, what is wrong and what to do."""
 
 

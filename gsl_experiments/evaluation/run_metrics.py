@@ -117,7 +117,7 @@ def read_metrics(file: Path) -> pd.DataFrame:
     # Read as text: names may look like numbers or like a missing value ("001", "NA"), and not every version of
     # pandas reads floats back exactly.
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    for column in table.columns.difference(_TEXT_COLUMNS):
+    for column in table.columns.difference(list(_TEXT_COLUMNS)):
         parse = _PARSERS.get(column, float)
         table[column] = [parse(text) for text in table[column]]
     return table

@@ -1,0 +1,344 @@
+"""Hand-made metrics in, tables out: every rule about which run is printed where, and as what."""
+
+import csv
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gsl_experiments.evaluation import Experiment, Run, RunResult
+from gsl_experiments.reporting import PaperTables, read_paper_tables, tables_text, write_tables
+from gsl_experiments.reporting.paper import MeanStd
+
+PAPER_FILE = Path(__file__).resolve().parents[2] / "results" / "paper" / "tables.csv"
+PAPER = read_paper_tables(PAPER_FILE)
+NO_PAPER = PaperTables({})
+
+DICE, HD95, ASD, SURFACE = 3, 4, 5, 6  # columns of a table without the paper's
+NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+
+
+def run_result(
+    loss="gsl",
+    schedule="linear",
+    region="dice_ce",
+    *,
+    dataset="phantom",
+    values=((0.8, 4.0), (0.9, 6.0)),
+    folds=(0, 1),
+    empty=(),
+    regions=("Liver",),
+    suffix="",
+    configuration="3d_fullres",
+    **settings,
+):
+    """A run with one case a (dice, hd95_mm) pair; the surface distances are a half and the double of HD95."""
+    if loss in ("dl", "dice_ce", "gdl"):
+        schedule, region = None, None
+    settings = {"protocol": "paper", "epochs": 250, "seed": 42} | settings
+    name = "_".join(part for part in (loss, schedule, suffix) if part)
+    run = Run(
+        Path("nnUNet_results", "Dataset007_X", f"Trainer__{name}__{configuration}"),
+        Experiment(dataset, loss, schedule, region, suffix=suffix, **settings),
+        dict.fromkeys(regions, (1,)),
+        ".nii.gz",
+    )
+    rows = [
+        {
+            "case": f"case_{index}",
+            "region": name,
+            "fold": folds[index % len(folds)],
+            "dice": dice,
+            "hd95_mm": hd95_mm,
+            "asd_mm": hd95_mm / 2,
+            "hd95_surface_mm": hd95_mm * 2,
+            "reference_empty": index in empty,
+            "prediction_empty": index == 0 and bool(empty),
+        }
+        for index, (dice, hd95_mm) in enumerate(values if folds else ())
+        for name in regions
+    ]
+    columns = ["case", "region", "fold", "dice", "hd95_mm", "asd_mm", "hd95_surface_mm"]
+    cases = pd.DataFrame(rows, columns=[*columns, "reference_empty", "prediction_empty"])
+    return RunResult(run, cases, tuple(folds), 2)
+
+
+def written(tmp_path, results, *, paper=NO_PAPER):
+    """File name below the results folder -> text."""
+    return {
+        file.relative_to(tmp_path).as_posix(): file.read_text()
+        for file in write_tables(results, tmp_path, paper=paper)
+    }
+
+
+def markdown_rows(text, *, table=0):
+    """Cells of one table of a Markdown file, without the header."""
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    lines = tables[table].strip().splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def variants(text, **options):
+    return [row[2] for row in markdown_rows(text, **options)]
+
+
+def test_mean_and_standard_deviation_by_hand(tmp_path):
+    # Dice 0.8 and 0.9: mean 0.85, deviations +-0.05, std (ddof 0) 0.05. HD95 4 and 6: 5 (1). ASD 2 and 3: 2.5 (0.5).
+    # Surface HD95 8 and 12: 10 (2).
+    rows = markdown_rows(written(tmp_path, [run_result()])["phantom/table1.md"])
+    numbers = ["0.8500 (0.0500)", "5.0000 (1.0000)", "2.5000 (0.5000)", "10.000 (2.0000)"]
+    assert rows == [["phantom", "Liver", "GSL", *numbers, "2", "2/2", ""]]
+
+
+def test_rows_in_the_paper_s_order_under_the_paper_s_names(tmp_path):
+    losses = [run_result(loss) for loss in ("gsl", "bl", "hl", "gdl", "dice_ce", "dl")]
+    schedules = [run_result(schedule=schedule) for schedule in ("cosine", "step50", "step25", "step5")]
+    files = written(tmp_path, [*losses, *schedules])
+    assert variants(files["phantom/table1.md"]) == ["DL", "Dice-CE", "GDL", "HL", "BL", "GSL"]
+    assert variants(files["phantom/table2.md"]) == ["Linear", "Step - 5", "Step - 25", "Step - 50", "Cosine"]
+    assert "No run of this table yet" in files["phantom/other_runs.md"]
+
+
+def test_regions_are_groups_in_the_order_of_the_dataset(tmp_path):
+    results = [run_result("dl", regions=("Whole", "Core")), run_result(regions=("Whole", "Core"))]
+    rows = markdown_rows(written(tmp_path, results)["phantom/table1.md"])
+    names = [["phantom", "Whole", "DL"], ["", "", "GSL"], ["", "Core", "DL"], ["", "", "GSL"]]
+    assert [row[:3] for row in rows] == names
+
+
+def test_the_best_mean_is_bold_in_each_metric(tmp_path):
+    better_dice = run_result("dl", values=((0.9, 9.0),))
+    better_distance = run_result(values=((0.8, 3.0),))
+    dl, gsl = markdown_rows(written(tmp_path, [better_dice, better_distance])["phantom/table1.md"])
+    assert [cell.startswith("**") for cell in dl[DICE : SURFACE + 1]] == [True, False, False, False]
+    assert [cell.startswith("**") for cell in gsl[DICE : SURFACE + 1]] == [False, True, True, True]
+
+
+def test_means_that_print_alike_are_both_bold(tmp_path):
+    results = [run_result("dl", values=((0.90001, 3.0),)), run_result(values=((0.90002, 4.0),))]
+    rows = markdown_rows(written(tmp_path, results)["phantom/table1.md"])
+    assert [row[DICE] for row in rows] == ["**0.9000 (0.0000)**"] * 2
+
+
+def test_a_single_row_is_not_the_best_of_anything(tmp_path):
+    assert "**" not in written(tmp_path, [run_result()])["phantom/table1.md"]
+
+
+def test_an_incomplete_row_says_so_and_is_never_the_best(tmp_path):
+    results = [run_result("dl"), run_result("hl"), run_result(values=((0.99, 0.1),), folds=(1,))]
+    dl, hl, gsl = markdown_rows(written(tmp_path, results)["phantom/table1.md"])
+    assert gsl[-2:] == ["1/2", "incomplete: 1/2 folds"]
+    assert gsl[DICE] == "0.9900 (0.0000)"
+    assert dl[DICE] == hl[DICE] == "**0.8500 (0.0500)**"
+
+
+def test_incomplete_rows_compete_only_on_the_same_folds(tmp_path):
+    first, second = run_result("dl", folds=(1,)), run_result(folds=(1,), values=((0.5, 9.0),))
+    assert markdown_rows(written(tmp_path, [first, second])["phantom/table1.md"])[0][DICE].startswith("**")
+    other_fold = run_result(folds=(0,), values=((0.5, 9.0),))
+    assert "**" not in written(tmp_path, [first, other_fold])["phantom/table1.md"]
+
+
+def test_a_run_without_a_complete_fold_has_no_numbers(tmp_path):
+    row = markdown_rows(written(tmp_path, [run_result(folds=())])["phantom/table1.md"])[0]
+    assert row[DICE:] == [NOTHING] * 4 + ["0", "0/2", "incomplete: 0/2 folds"]
+
+
+def test_the_paper_stands_beside_ours_with_the_difference(tmp_path):
+    files = written(tmp_path, [run_result(dataset="lits", values=((0.94, 8.0),))], paper=PAPER)
+    rows = markdown_rows(files["lits/table1.md"])
+    assert [row[2] for row in rows] == ["DL", "Dice-CE", "GDL", "HL", "BL", "GSL"]
+    gsl = rows[-1]
+    # 0.94 - 0.9302 = 0.0098; 8 - 8.9046 = -0.9046; 4 - 3.2791 = 0.7209
+    assert gsl[:2] == ["", ""]
+    assert gsl[3:9] == [
+        "0.9400 (0.0000)",
+        "0.9302 (0.1075) [+0.0098]",
+        "8.0000 (0.0000)",
+        f"8.9046 (28.205) [{MINUS}0.9046]",
+        "4.0000 (0.0000)",
+        "3.2791 (7.0823) [+0.7209]",
+    ]
+    # Not run: the paper's values, and neither a zero nor a difference of ours.
+    dl = [
+        "LiTS",
+        "Liver",
+        "DL",
+        NOTHING,
+        "0.9304 (0.0974)",
+        NOTHING,
+        "9.0655 (30.530)",
+        NOTHING,
+        "3.7608 (11.976)",
+        NOTHING,
+    ]
+    assert rows[0] == [*dl, NOTHING, NOTHING, "not run"]
+
+
+def test_missing_rows_of_other_datasets_are_left_out(tmp_path):
+    assert variants(written(tmp_path, [run_result()], paper=PAPER)["phantom/table1.md"]) == ["GSL"]
+
+
+def test_runs_that_the_paper_does_not_have_are_not_lost(tmp_path):
+    results = [
+        run_result(schedule="constant"),
+        run_result(schedule="step5"),
+        run_result("hl", "step5"),
+        run_result("bl", region="dl"),
+        run_result("mine", "linear"),
+        run_result(suffix="wide"),
+    ]
+    files = written(tmp_path, results)
+    assert "No run of this table yet" in files["phantom/table1.md"]
+    assert variants(files["phantom/table2.md"]) == ["Step - 5"]
+    notes = {row[2]: row[-1] for row in markdown_rows(files["phantom/other_runs.md"])}
+    assert notes == {
+        "GSL, constant": "schedule constant is not in the paper for GSL",
+        "HL, step5": "schedule step5 is not in the paper for HL",
+        "BL, linear, region dl": "region term dl, not dice_ce",
+        "mine, linear": "loss mine is not in the paper",
+        "GSL, linear, wide": "variant wide",
+    }
+
+
+def test_a_second_run_of_a_row_goes_to_the_other_runs(tmp_path):
+    second = run_result(configuration="3d_fullres_small", values=((0.1, 99.0),))
+    files = written(tmp_path, [second, run_result()])
+    assert markdown_rows(files["phantom/table1.md"])[0][DICE] == "0.8500 (0.0500)"
+    assert (
+        markdown_rows(files["phantom/other_runs.md"])[0][-1] == "same row as Trainer__gsl_linear__3d_fullres"
+    )
+
+
+def test_each_protocol_has_a_table_of_its_own(tmp_path):
+    results = [run_result("dl", protocol="nnunet"), run_result("dl"), run_result(protocol="nnunet")]
+    files = written(tmp_path, results)
+    text = files["phantom/table1.md"]
+    assert re.findall(r"^## (.*)", text, flags=re.MULTILINE) == ["protocol paper", "protocol nnunet"]
+    assert (variants(text, table=0), variants(text, table=1)) == (["DL"], ["DL", "GSL"])
+    assert files["phantom/table1.tex"].count(r"\begin{tabular}") == 2
+
+
+@pytest.mark.parametrize(
+    ("odd", "note"),
+    [
+        ({"epochs": 5}, "epochs 5, others 250"),
+        ({"seed": 1}, "seed 1, others 42"),
+        ({"configuration": "2d"}, "configuration 2d, others 3d_fullres"),
+    ],
+)
+def test_a_run_with_other_settings_is_marked_and_not_the_best(tmp_path, odd, note):
+    results = [run_result("dl"), run_result("hl"), run_result(values=((0.99, 0.1),), **odd)]
+    rows = markdown_rows(written(tmp_path, results)["phantom/table1.md"])
+    assert [row[-1] for row in rows] == ["", "", note]
+    assert [row[DICE].startswith("**") for row in rows] == [True, True, False]
+
+
+def test_of_two_lengths_of_training_the_shorter_is_marked(tmp_path):
+    results = [run_result("dl", epochs=5), run_result(epochs=250)]
+    rows = markdown_rows(written(tmp_path, results)["phantom/table1.md"])
+    assert [row[-1] for row in rows] == ["epochs 5, others 250", ""]
+
+
+def test_empty_masks_are_counted_under_the_table(tmp_path):
+    results = [run_result("dl"), run_result(empty=(0, 1))]
+    files = written(tmp_path, results)
+    note = "Liver, cases with an empty reference / prediction: DL 0 / 0 of 2; GSL 2 / 1 of 2."
+    assert note in files["phantom/table1.md"]
+    assert note in files["phantom/table1.tex"]
+
+
+def test_every_run_is_named_with_its_settings(tmp_path):
+    text = written(tmp_path, [run_result(folds=(1,), epochs=7, seed=3)])["phantom/table1.md"]
+    line = "- GSL: Trainer__gsl_linear__3d_fullres, protocol paper, 7 epochs, seed 3, 1/2 folds, 2 cases"
+    assert text.endswith(line + "\n")
+
+
+def test_latex_is_a_booktabs_table_with_escapes(tmp_path):
+    results = [
+        run_result("dl", regions=("A_b & 5%",)),
+        run_result(regions=("A_b & 5%",), folds=(1,)),
+        run_result("hl", regions=("A_b & 5%",)),
+    ]
+    text = written(tmp_path, results)["phantom/table1.tex"]
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    header, *rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text).group(1)
+    for line in (header, *rows):
+        assert len(re.split(r"(?<!\\)&", line)) == len(columns) == 10
+    assert r"Dice $\uparrow$ & Hausdorff 95 (mm) $\downarrow$" in header
+    assert rows[0].startswith(r"phantom & A\_b \& 5\% & DL & \textbf{0.8500 (0.0500)} & ")
+    assert body.count(r"\midrule") == 1
+    assert r"\label{tab:phantom-table1-protocol-paper}" in text
+    for special in "_&%#":
+        outside_comments = re.sub(r"^%.*|(?<!\\)%$", "", text, flags=re.MULTILINE).replace(body, "")
+        assert not re.search(rf"(?<!\\){special}", outside_comments), special
+
+
+def test_latex_brackets_do_not_become_arguments_of_a_line_break(tmp_path):
+    text = written(tmp_path, [run_result(dataset="lits")], paper=PAPER)["lits/table2.tex"]
+    assert "0.9302 (0.1075) {[}$-$0.0802{]}" in text
+    assert "[" not in re.sub(r"\{\[\}", "", text)
+
+
+def test_csv_is_tidy_and_keeps_every_digit(tmp_path):
+    third = 1 / 3
+    results = [run_result("dl", dataset="lits", values=((third, 4.0), (third, 7.0)), empty=(1,), epochs=5)]
+    written(tmp_path, results, paper=PAPER)
+    with (tmp_path / "lits" / "table1.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    # One run with four metrics; five rows of the paper that have not been run, with its three metrics.
+    assert len(lines) == 4 + 5 * 3
+    dice = lines[0]
+    assert (dice["variant"], dice["metric"], dice["status"]) == ("DL", "dice", "complete")
+    assert float(dice["mean"]) == third
+    assert float(dice["difference"]) == third - 0.9304
+    counts = (
+        "cases",
+        "reference_empty",
+        "prediction_empty",
+        "folds_complete",
+        "folds_total",
+        "epochs",
+        "seed",
+    )
+    assert [dice[key] for key in counts] == ["2", "1", "1", "2", "2", "5", "42"]
+    not_run = lines[4]
+    assert (not_run["variant"], not_run["status"], not_run["mean"]) == ("Dice-CE", "not run", "")
+    assert (not_run["paper_mean"], not_run["run"]) == ("0.9287", "")
+
+
+def test_tables_of_runs_that_are_gone_do_not_stay(tmp_path):
+    written(tmp_path, [run_result(), run_result(schedule="constant")])
+    files = written(tmp_path, [run_result("dl")])
+    assert sorted(files) == [
+        f"phantom/{name}.{ending}"
+        for name in ("other_runs", "table1", "table2")
+        for ending in ("csv", "md", "tex")
+    ]
+    for name in ("other_runs", "table2"):
+        assert "No run of this table yet" in files[f"phantom/{name}.md"]
+        assert "No run of this table yet" in files[f"phantom/{name}.tex"]
+        assert files[f"phantom/{name}.csv"].count("\n") == 1
+
+
+def test_each_dataset_has_a_folder(tmp_path):
+    files = written(tmp_path, [run_result(dataset="brats"), run_result(dataset="lits")], paper=PAPER)
+    assert {name.partition("/")[0] for name in files} == {"brats", "lits"}
+
+
+def test_the_terminal_shows_the_tables_that_have_rows():
+    text = tables_text([run_result(schedule="step5")], paper=NO_PAPER)
+    assert re.findall(r"^# (.*)", text, flags=re.MULTILINE) == ["Table 2: schedules of the GSL, phantom"]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1
+    assert tables_text([], paper=NO_PAPER) == "No run has been trained yet.\n"
+
+
+def test_a_paper_of_one_row_adds_its_columns_only_where_it_belongs(tmp_path):
+    paper = PaperTables({(2, "phantom", "Liver", "Step - 5"): {"dice": MeanStd(0.5, 0.1)}})
+    files = written(tmp_path, [run_result()], paper=paper)
+    assert "paper [difference]" not in files["phantom/table1.md"]
+    linear, step5 = markdown_rows(files["phantom/table2.md"])
+    assert (linear[4], step5[4], step5[6]) == (NOTHING, "0.5000 (0.1000)", NOTHING)
