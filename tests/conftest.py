@@ -48,7 +48,7 @@ def configure(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     """Compose a configuration for the workspace and point nnU-Net at it."""
     for variable in ("raw", "preprocessed", "results"):
         monkeypatch.setenv(f"nnUNet_{variable}", str(workspace / variable))
-    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    monkeypatch.setenv("nnUNet_n_proc_DA", "1")  # restored after a training has set it
     monkeypatch.setenv("nnUNet_def_n_proc", "1")
 
     def compose_with(*overrides: str) -> DictConfig:

@@ -197,8 +197,15 @@ def copy_references(cases: dict[str, Any], folder: Path, file_ending: str) -> No
 
 
 def write_class_weights(voxels: np.ndarray, folder: Path) -> np.ndarray:
-    """Store the class weights of eq. (13) with the voxel counts they come from, beside the maps."""
-    weights = class_weights(voxels)
+    """Store the class weights of eq. (13) with the voxel counts they come from, beside the maps.
+
+    Raises:
+        UserError: no case of the dataset holds one of the classes.
+    """
+    try:
+        weights = class_weights(voxels)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     content = {"voxels": [int(n) for n in voxels], "class_weights": [float(w) for w in weights]}
     write_json(content, maps_folder(folder) / "class_weights.json")
     return weights

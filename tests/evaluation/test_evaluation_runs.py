@@ -147,6 +147,14 @@ def test_only_complete_folds_are_evaluated(results, preprocessed, add_run):
     assert (outcome.complete_folds, outcome.total_folds) == ((1,), 2)
 
 
+def test_rows_of_a_fold_that_is_trained_again_disappear(results, preprocessed, add_run, evaluated):
+    path = add_run()
+    evaluate_run(find_runs(results)[0], preprocessed)
+    (path / "fold_0" / "checkpoint_final.pth").unlink()
+    assert set(evaluate_run(find_runs(results)[0], preprocessed)["case"]) == {"case_c", "NA"}
+    assert len(evaluated) == 4
+
+
 def test_a_run_without_a_complete_fold_has_an_empty_table(results, preprocessed, add_run):
     path = add_run(folds=())
     run = find_runs(results)[0]

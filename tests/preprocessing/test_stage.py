@@ -1,0 +1,149 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from omegaconf import DictConfig
+from sklearn.model_selection import KFold
+
+from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.maps import maps_folder, open_maps, read_metadata, write_maps
+from gsl_experiments.preprocessing.stage import preprocess, write_class_weights, write_folds
+
+Configure = Callable[..., DictConfig]
+NUM_CLASSES = 4
+
+
+@pytest.fixture
+def cases(workspace: Path) -> Path:
+    return workspace / "preprocessed" / "Dataset512_PhantomBraTS" / "paperPlans_3d_fullres"
+
+
+def identifiers(cases: Path) -> list[str]:
+    return sorted(infer_dataset_class(str(cases)).get_identifiers(str(cases)))
+
+
+def labels_of(cases: Path, identifier: str) -> np.ndarray:
+    return np.asarray(blosc2.open(str(cases / f"{identifier}_seg.b2nd"), mode="r")[0])
+
+
+def test_maps_do_not_become_ghost_cases(cases: Path) -> None:
+    assert identifiers(cases) == [f"BraTS20_Phantom_{n:03d}" for n in range(1, 7)]
+    assert sorted(f.name for f in maps_folder(cases).glob("*.b2nd")) == [f"{i}.b2nd" for i in identifiers(cases)]
+
+
+def test_maps_are_itks_signed_maurer_maps_of_every_class(cases: Path) -> None:
+    plans = json.loads((cases.parent / "paperPlans.json").read_text())
+    spacing_mm = plans["configurations"]["3d_fullres"]["spacing"]
+    seen_absent = False
+    for identifier in identifiers(cases):
+        labels = labels_of(cases, identifier)
+        maps = np.asarray(open_maps(maps_folder(cases) / f"{identifier}.b2nd")[:])
+        assert maps.shape == (NUM_CLASSES, *labels.shape)
+        for label in range(NUM_CLASSES):
+            mask = labels <= 0 if label == 0 else labels == label  # -1, outside the brain, is background
+            if not mask.any():
+                diagonal = np.linalg.norm(np.array(labels.shape) * spacing_mm)
+                expected = np.full(labels.shape, diagonal)
+                seen_absent = True
+            else:
+                image = sitk.GetImageFromArray(mask.astype(np.uint8))
+                image.SetSpacing(spacing_mm[::-1])
+                itk = sitk.SignedMaurerDistanceMap(
+                    image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+                )
+                expected = sitk.GetArrayFromImage(itk)
+            # stored as float16: half a unit in the last of 11 bits
+            np.testing.assert_allclose(maps[label], expected, rtol=2**-11, atol=1e-4)
+    assert seen_absent, "no case of the phantom lacks a class"
+
+
+def test_outside_of_the_brain_is_marked_and_not_counted(cases: Path) -> None:
+    counted = np.zeros(NUM_CLASSES, dtype=int)
+    for identifier in identifiers(cases):
+        labels = labels_of(cases, identifier)
+        assert labels.min() == -1
+        counts = [int((labels == label).sum()) for label in range(NUM_CLASSES)]
+        assert read_metadata(maps_folder(cases) / f"{identifier}.b2nd")["voxels"] == counts
+        counted += counts
+    stored = json.loads((maps_folder(cases) / "class_weights.json").read_text())
+    assert stored["voxels"] == counted.tolist()
+    expected = (1 / counted) / (1 / counted).sum()  # eq. (13)
+    np.testing.assert_allclose(stored["class_weights"], expected, rtol=1e-12)
+
+
+def test_folds_are_kfold_over_the_sorted_identifiers(cases: Path) -> None:
+    folds = json.loads((cases.parent / "splits_final.json").read_text())
+    names = np.array(identifiers(cases))
+    for fold, (train, val) in zip(folds, KFold(5, shuffle=True, random_state=42).split(names), strict=True):
+        assert fold == {"train": names[train].tolist(), "val": names[val].tolist()}
+
+
+def test_z_scores_are_taken_over_the_brain_alone(cases: Path) -> None:
+    for identifier in identifiers(cases):
+        image = np.asarray(blosc2.open(str(cases / f"{identifier}.b2nd"), mode="r")[:])
+        inside = labels_of(cases, identifier) >= 0
+        assert (image[:, ~inside] == 0).all()
+        np.testing.assert_allclose(image[:, inside].mean(axis=1), 0, atol=0.05)
+        np.testing.assert_allclose(image[:, inside].std(axis=1), 1, atol=0.1)
+
+
+def test_a_second_call_redoes_only_what_is_missing(configure: Configure, cases: Path) -> None:
+    victim = maps_folder(cases) / "BraTS20_Phantom_003.b2nd"
+    before = {file: file.stat().st_mtime_ns for file in [*cases.iterdir(), *maps_folder(cases).glob("*.b2nd")]}
+    content = np.asarray(open_maps(victim)[:])
+    victim.unlink()
+    preprocess(configure())
+    after = {file: file.stat().st_mtime_ns for file in [*cases.iterdir(), *maps_folder(cases).glob("*.b2nd")]}
+    assert after.keys() == before.keys()
+    assert [file for file in before if after[file] != before[file]] == [victim]
+    np.testing.assert_array_equal(np.asarray(open_maps(victim)[:]), content)
+
+
+def test_other_settings_are_not_mixed_into_preprocessed_data(configure: Configure) -> None:
+    with pytest.raises(UserError, match="planning.absent_class was diagonal and is zero"):
+        preprocess(configure("planning.absent_class=zero"))
+
+
+def test_a_configuration_that_was_not_planned(configure: Configure) -> None:
+    with pytest.raises(UserError, match="configuration=3d_cascade_fullres: nnU-Net planned 2d, 3d_fullres"):
+        preprocess(configure("configuration=3d_cascade_fullres"))
+
+
+def test_data_that_is_not_there(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dataset.raw is not set: call with RAW="):
+        preprocess(configure("dataset=lits", "dataset.raw=null"))
+    with pytest.raises(UserError, match=str(tmp_path / "nowhere")):
+        preprocess(configure("dataset=lits", f"dataset.raw={tmp_path / 'nowhere'}"))
+
+
+def test_a_class_that_no_case_holds_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1"):
+        write_class_weights(np.array([10, 0, 5]), tmp_path / "cases")
+
+
+def test_folds_of_the_user_are_kept_and_stale_ones_refused(tmp_path: Path) -> None:
+    path = tmp_path / "splits_final.json"
+    own = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]
+    path.write_text(json.dumps(own))
+    assert write_folds(["a", "b"], path) == own
+    with pytest.raises(UserError, match="holds other cases than the dataset"):
+        write_folds(["a", "b", "c"], path)
+
+
+def test_too_few_cases_for_the_folds(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="4 cases are too few for 5 folds"):
+        write_folds(["a", "b", "c", "d"], tmp_path / "splits_final.json")
+
+
+def test_storage_rounds_within_the_stated_bounds(tmp_path: Path) -> None:
+    """float16 has 11 bits: below 32 mm a step is at most 2^-6 mm, beyond it at most 2^-10 of the distance."""
+    maps = np.random.default_rng(0).uniform(-500, 500, (2, 20, 21, 22)).astype(np.float32)
+    write_maps(maps, tmp_path / "case.b2nd", patch_size=[16, 16, 16])
+    error = np.abs(np.asarray(open_maps(tmp_path / "case.b2nd")[:]).astype(np.float32) - maps)
+    assert error[np.abs(maps) < 32].max() <= 0.008
+    assert (error / np.abs(maps))[np.abs(maps) >= 32].max() <= 0.0005
