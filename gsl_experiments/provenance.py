@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 import sys
-import tempfile
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,17 +37,6 @@ def collect(config: Any) -> dict[str, Any]:
         "packages": _package_versions(),
         "config": config,
     }
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write ``content`` beside ``path`` and rename it, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-    Path(partial).chmod(0o644)
-    Path(partial).replace(path)
 
 
 def _git_state() -> dict[str, Any]:

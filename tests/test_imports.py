@@ -53,6 +53,8 @@ def test_no_stage_imports_a_later_one(module: str) -> None:
 
 
 def test_importing_the_package_is_light() -> None:
-    code = "import sys, gsl_experiments; print({'torch', 'nnunetv2', 'SimpleITK', 'hydra'} & set(sys.modules))"
+    code = (
+        "import sys, gsl_experiments; print({'torch', 'nnunetv2', 'SimpleITK', 'hydra'} & set(sys.modules))"
+    )
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout.strip() == "set()"

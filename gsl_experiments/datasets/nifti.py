@@ -1,14 +1,12 @@
 """Reading and writing NIfTI files: geometry from the header alone, and never a half-written file."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
+from gsl_experiments.atomic import replacing
 from gsl_experiments.datasets.raw import DatasetError
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
@@ -105,17 +103,3 @@ def write_image(image: sitk.Image, path: Path) -> None:
     """Writes an image in the format of the path's ending, compressed for ``.gz``; whole or not at all."""
     with replacing(path) as partial:
         sitk.WriteImage(image, str(partial), useCompression=path.name.endswith(".gz"))
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write (file or folder) that takes the place of ``path`` once the block ends without an error.
-
-    The path lies in a hidden folder beside ``path`` and keeps its name: SimpleITK reads the format off the
-    ending, and nnU-Net takes every file of ``imagesTr``, but no folder, for a case.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        partial = Path(folder) / path.name
-        yield partial
-        partial.replace(path)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813
 
-from gsl_experiments.datasets.nifti import Geometry, read_geometry, read_image, replacing, write_image
+from gsl_experiments.atomic import replacing
+from gsl_experiments.datasets.nifti import Geometry, read_geometry, read_image, write_image
 from gsl_experiments.datasets.raw import DatasetError, RawCase
 
 _logger = logging.getLogger(__name__)

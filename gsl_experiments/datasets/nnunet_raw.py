@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gsl_experiments.datasets.nifti import replacing
+from gsl_experiments.atomic import replacing
 from gsl_experiments.datasets.nnunet_case import CaseWriter
 from gsl_experiments.datasets.raw import DatasetError, RawCase, RawDataset
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813
 
-from gsl_experiments.datasets.nifti import replacing
+from gsl_experiments.atomic import replacing
 from gsl_experiments.datasets.raw import DatasetError
 from gsl_experiments.errors import UserError
 

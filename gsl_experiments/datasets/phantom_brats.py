@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from gsl_experiments.datasets.nifti import replacing, write_image
+from gsl_experiments.atomic import replacing
+from gsl_experiments.datasets.nifti import write_image
 from gsl_experiments.datasets.phantom import case_generator, check_parameters, claim_folder, to_image
 from gsl_experiments.datasets.phantom_shapes import Array, Grid, Mask, ellipsoid, random_voxel, smooth_noise
 from gsl_experiments.errors import UserError

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from gsl_experiments.atomic import write_text
 from gsl_experiments.errors import UserError
-from gsl_experiments.evaluation.atomic import write_atomically
 from gsl_experiments.evaluation.cases import CASE_COLUMNS, FilePair, Row, evaluate_pairs
 from gsl_experiments.evaluation.runs import Run, find_runs, read_splits
 
@@ -108,7 +108,7 @@ def evaluate_run(run: Run, preprocessed: Path, *, processes: int = 1) -> pd.Data
         for row in (kept.get(case.case) or fresh[case.case])
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_atomically(run.path / METRICS_FILE, table.to_csv(index=False))
+    write_text(run.path / METRICS_FILE, table.to_csv(index=False))
     return table
 
 

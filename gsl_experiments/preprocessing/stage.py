@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from sklearn.model_selection import KFold
 from tqdm import tqdm
 
+from gsl_experiments.atomic import write_json
 from gsl_experiments.class_weights import class_weights
 from gsl_experiments.config import NUM_FOLDS, in_checkout, preprocessed_folder, raw_folder, worker_processes
 from gsl_experiments.datasets import write_nnunet_raw
@@ -25,7 +26,7 @@ from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.cases import CaseJob, preprocess_case
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.preprocessing.planning import plan_dataset, plan_network
-from gsl_experiments.provenance import collect, write_json
+from gsl_experiments.provenance import collect
 
 
 def preprocess(cfg: DictConfig) -> None:
@@ -42,10 +43,8 @@ def preprocess(cfg: DictConfig) -> None:
     voxels = preprocess_cases(cfg, cases, plans, dataset_json)
     copy_references(cases, preprocessed / "gt_segmentations", dataset_json["file_ending"])
     weights = write_class_weights(voxels, cases_folder(preprocessed, plans, cfg.configuration))
-    write_json(
-        collect(OmegaConf.to_container(cfg, resolve=True)),
-        preprocessed / f"{cfg.planning.plans_name}_provenance.json",
-    )
+    provenance = collect(OmegaConf.to_container(cfg, resolve=True))
+    write_json(preprocessed / f"{cfg.planning.plans_name}_provenance.json", provenance)
     _report(plans, cfg.configuration, dataset_json, weights, folds)
 
 
@@ -113,7 +112,7 @@ def write_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any]:
         base_features=cfg.planning.base_features,
     )
     plans["gsl_preprocessing"] = choices
-    write_json(plans, path)
+    write_json(path, plans)
     return plans
 
 
@@ -147,7 +146,7 @@ def write_folds(identifiers: list[str], path: Path) -> list[dict[str, list[str]]
         {"train": [identifiers[i] for i in train], "val": [identifiers[i] for i in val]}
         for train, val in split
     ]
-    write_json(folds, path)
+    write_json(path, folds)
     return folds
 
 
@@ -207,7 +206,7 @@ def write_class_weights(voxels: np.ndarray, folder: Path) -> np.ndarray:
     except ValueError as error:
         raise UserError(str(error)) from error
     content = {"voxels": [int(n) for n in voxels], "class_weights": [float(w) for w in weights]}
-    write_json(content, maps_folder(folder) / "class_weights.json")
+    write_json(maps_folder(folder) / "class_weights.json", content)
     return weights
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsl_experiments.atomic import write_text
 from gsl_experiments.evaluation import RunResult
-from gsl_experiments.evaluation.atomic import write_atomically
 from gsl_experiments.reporting.latex import to_latex
 from gsl_experiments.reporting.layout import Document, layout_section
 from gsl_experiments.reporting.markdown import to_markdown
@@ -76,7 +76,7 @@ def write_tables(results: Sequence[RunResult], output: Path, *, paper: PaperTabl
                 ("tex", to_latex(document, dataset=dataset)),
                 ("csv", to_csv(table.name, dataset, rows)),
             ):
-                written.append(write_atomically(output / dataset / f"{table.name}.{ending}", text))
+                written.append(write_text(output / dataset / f"{table.name}.{ending}", text))
     return written
 
 

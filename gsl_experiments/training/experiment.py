@@ -14,11 +14,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gsl_experiments.atomic import write_json
 from gsl_experiments.config import model_folder, preprocessed_folder, run_name
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.preprocessing.planning import plan_network
-from gsl_experiments.provenance import write_json
 
 KEY = "gsl_experiment"
 
@@ -43,7 +43,7 @@ def write_experiment_plans(cfg: DictConfig) -> dict[str, Any]:
         )
     plans[KEY] = describe(cfg)
     _refuse_other_run(plans[KEY], model_folder(cfg), run_name(cfg))
-    write_json(plans, preprocessed / f"{run_name(cfg)}.json")
+    write_json(preprocessed / f"{run_name(cfg)}.json", plans)
     return plans
 
 

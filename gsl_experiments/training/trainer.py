@@ -28,10 +28,11 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from gsl_experiments.atomic import write_json
 from gsl_experiments.class_weights import class_weights
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.maps import maps_folder
-from gsl_experiments.provenance import collect, write_json
+from gsl_experiments.provenance import collect
 from gsl_experiments.training.dataloading import MapDataLoader, MapDataset
 from gsl_experiments.training.epoch_log import EpochLog
 from gsl_experiments.training.experiment import KEY
@@ -250,7 +251,7 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         if self.local_rank == 0:
             if self.current_epoch == 0:  # predictions of an earlier training would pass for this one's
                 shutil.rmtree(Path(self.output_folder) / "validation", ignore_errors=True)
-            write_json(collect(self.experiment), Path(self.output_folder) / "provenance.json")
+            write_json(Path(self.output_folder) / "provenance.json", collect(self.experiment))
             steps = self.num_iterations_per_epoch
             self._progress = tqdm(
                 total=self.num_epochs * steps,

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from gsl_experiments.atomic import write_text
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation import evaluate_run, evaluate_runs, find_runs, read_splits
 from gsl_experiments.evaluation import run_metrics as run_metrics_module
-from gsl_experiments.evaluation.atomic import write_atomically
 from gsl_experiments.evaluation.run_metrics import read_metrics
 
 REGIONS = {"Whole Tumor": [1, 2], "Core": [2]}
@@ -228,8 +228,8 @@ def test_descriptions_that_lack_a_key_or_are_no_json(results, add_run):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     file = tmp_path / "table.md"
-    write_atomically(file, "old")
+    write_text(file, "old")
     with pytest.raises(UnicodeEncodeError):
-        write_atomically(file, "half \udc00")
+        write_text(file, "half \udc00")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]

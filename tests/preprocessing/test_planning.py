@@ -43,7 +43,9 @@ def test_nnunets_rule_takes_the_10th_percentile_of_a_coarse_axis() -> None:
 
 def test_network_of_the_brats_patch_is_nnunets() -> None:
     """nnU-Net plans six stages for 128^3 at 1 mm: five halvings leave 4^3 voxels."""
-    planned = plan_network(configuration([1.0, 1.0, 1.0]), patch_size=[128] * 3, batch_size=2, base_features=32)
+    planned = plan_network(
+        configuration([1.0, 1.0, 1.0]), patch_size=[128] * 3, batch_size=2, base_features=32
+    )
     arch = planned["architecture"]["arch_kwargs"]
     assert arch["features_per_stage"] == [32, 64, 128, 256, 320, 320]
     assert arch["strides"] == [[1, 1, 1]] + [[2, 2, 2]] * 5
@@ -54,7 +56,9 @@ def test_network_of_the_brats_patch_is_nnunets() -> None:
 
 def test_network_of_the_lits_patch_halves_the_coarse_axis_later() -> None:
     """At 5 mm between slices and 0.77 mm in plane only the plane is halved until its voxels are as coarse."""
-    planned = plan_network(configuration([5.0, 0.77, 0.77]), patch_size=[128, 256, 256], batch_size=2, base_features=32)
+    planned = plan_network(
+        configuration([5.0, 0.77, 0.77]), patch_size=[128, 256, 256], batch_size=2, base_features=32
+    )
     arch = planned["architecture"]["arch_kwargs"]
     strides = np.array(arch["strides"])
     assert strides[:, 0].tolist() == [1, 1, 1, 2, 2, 2, 2]
@@ -70,7 +74,9 @@ def test_the_planned_patch_and_batch_stay_where_none_is_given() -> None:
 
 def test_a_patch_that_cannot_be_halved_names_one_that_can() -> None:
     with pytest.raises(UserError, match=r"patch_size=\[100, 128, 128\]: .* \[112, 128, 128\] fits"):
-        plan_network(configuration([1.0, 1.0, 1.0]), patch_size=[100, 128, 128], batch_size=2, base_features=32)
+        plan_network(
+            configuration([1.0, 1.0, 1.0]), patch_size=[100, 128, 128], batch_size=2, base_features=32
+        )
 
 
 def test_a_patch_of_another_dimension() -> None:

@@ -33,7 +33,9 @@ def labels_of(cases: Path, identifier: str) -> np.ndarray:
 
 def test_maps_do_not_become_ghost_cases(cases: Path) -> None:
     assert identifiers(cases) == [f"BraTS20_Phantom_{n:03d}" for n in range(1, 7)]
-    assert sorted(f.name for f in maps_folder(cases).glob("*.b2nd")) == [f"{i}.b2nd" for i in identifiers(cases)]
+    assert sorted(f.name for f in maps_folder(cases).glob("*.b2nd")) == [
+        f"{i}.b2nd" for i in identifiers(cases)
+    ]
 
 
 def test_maps_are_itks_signed_maurer_maps_of_every_class(cases: Path) -> None:
@@ -94,7 +96,9 @@ def test_z_scores_are_taken_over_the_brain_alone(cases: Path) -> None:
 
 def test_a_second_call_redoes_only_what_is_missing(configure: Configure, cases: Path) -> None:
     victim = maps_folder(cases) / "BraTS20_Phantom_003.b2nd"
-    before = {file: file.stat().st_mtime_ns for file in [*cases.iterdir(), *maps_folder(cases).glob("*.b2nd")]}
+    before = {
+        file: file.stat().st_mtime_ns for file in [*cases.iterdir(), *maps_folder(cases).glob("*.b2nd")]
+    }
     content = np.asarray(open_maps(victim)[:])
     victim.unlink()
     preprocess(configure())
@@ -105,7 +109,7 @@ def test_a_second_call_redoes_only_what_is_missing(configure: Configure, cases: 
 
 
 def test_other_settings_are_not_mixed_into_preprocessed_data(configure: Configure) -> None:
-    with pytest.raises(UserError, match="planning.absent_class was diagonal and is zero"):
+    with pytest.raises(UserError, match=r"planning\.absent_class was diagonal and is zero"):
         preprocess(configure("planning.absent_class=zero"))
 
 
@@ -115,7 +119,7 @@ def test_a_configuration_that_was_not_planned(configure: Configure) -> None:
 
 
 def test_data_that_is_not_there(configure: Configure, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="dataset.raw is not set: call with RAW="):
+    with pytest.raises(UserError, match=r"dataset\.raw is not set: call with RAW="):
         preprocess(configure("dataset=lits", "dataset.raw=null"))
     with pytest.raises(UserError, match=str(tmp_path / "nowhere")):
         preprocess(configure("dataset=lits", f"dataset.raw={tmp_path / 'nowhere'}"))

@@ -1,0 +1,221 @@
+"""From preprocessed cases to predictions, on a phantom small enough for seconds."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+import torch
+from omegaconf import DictConfig
+
+from gsl_experiments.config import model_folder, preprocessed_folder
+from gsl_experiments.errors import UserError
+from gsl_experiments.training.experiment import write_experiment_plans
+from gsl_experiments.training.launch import held_out_cases, is_finished, train
+from gsl_experiments.training.trainer import nnUNetTrainerGSL
+
+Configure = Callable[..., DictConfig]
+SCHEDULES = {"step5": ["training.epochs=6"], "linear": [], "cosine": [], "constant": []}
+
+
+def make_trainer(cfg: DictConfig, fold: int = 0) -> nnUNetTrainerGSL:
+    plans = write_experiment_plans(cfg) | {"continue_training": False}
+    dataset_json = json.loads((preprocessed_folder(cfg) / "dataset.json").read_text())
+    return nnUNetTrainerGSL(plans, cfg.configuration, fold, dataset_json, torch.device("cpu"))
+
+
+def log_of(fold_folder: Path) -> dict[str, list[float]]:
+    # our own checkpoint of a moment ago: nnU-Net stores NumPy numbers in it
+    return torch.load(fold_folder / "checkpoint_final.pth", weights_only=False)["logging"]
+
+
+@pytest.mark.parametrize("protocol", ["paper", "nnunet"])
+@pytest.mark.parametrize(
+    ("loss", "schedule"),
+    [
+        ("dl", None),
+        ("dice_ce", None),
+        ("gdl", None),
+        ("hl", "linear"),
+        ("bl", "cosine"),
+        ("gsl", "step5"),
+        ("gsl", "constant"),
+    ],
+)
+def test_a_step_of_every_loss_changes_the_network(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, loss: str, schedule: str | None, protocol: str
+) -> None:
+    chosen = [f"loss={loss}", f"protocol={protocol}", "suffix=step", "planning.plans_name=paperPlans"]
+    chosen += ["planning.target_spacing=paper", "planning.zscore_on_nonzero=true", "planning.batch_size=2"]
+    chosen += ["planning.patch_size=[16,24,16]", "planning.base_features=4", "training.epochs=6"]
+    cfg = configure(*chosen, *([f"schedule={schedule}"] if schedule else []))
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    trainer = make_trainer(cfg)
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    trainer.loss.alpha = 0.5
+    before = [p.detach().clone() for p in trainer.network.parameters()]
+    batch = next(trainer.dataloader_train)
+    assert (batch["dtm"] is None) == (schedule is None)
+    outcome = trainer.train_step(batch)
+    assert all(np.isfinite(value) for value in outcome.values())
+    changed = [not torch.equal(b, p) for b, p in zip(before, trainer.network.parameters(), strict=True)]
+    assert sum(changed) > len(changed) / 2
+    if schedule is not None:
+        expected = 0.5 * outcome["region_loss"] + 0.5 * outcome["boundary_loss"]
+        np.testing.assert_allclose(outcome["loss"], expected, rtol=1e-5)
+
+
+def test_batches_hold_the_map_of_their_labels(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A voxel lies inside its own class (D <= 0) and outside every other (D > 0); no augmentation in validation."""
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    trainer = make_trainer(configure("loss=gsl", "suffix=batch"))
+    trainer.on_train_start()
+    for _ in range(4):
+        batch = next(trainer.dataloader_val)
+        inside_image = (batch["data"] != 0).any(1, keepdim=True)
+        onehot = torch.zeros_like(batch["dtm"]).scatter_(1, batch["target"].long(), 1)
+        assert (batch["dtm"][(onehot == 1) & inside_image] <= 0).all()
+        assert (batch["dtm"][(onehot == 0) & inside_image] > 0).all()
+
+
+def test_a_run_from_training_to_predictions(configure: Configure, workspace: Path) -> None:
+    cfg = configure("loss=gsl", "schedule=linear", "fold=0", "training.epochs=3")
+    train(cfg)
+    fold_folder = model_folder(cfg) / "fold_0"
+    log = log_of(fold_folder)
+    assert log["alpha"] == [1.0, 0.5, 0.0]
+    for epoch, alpha in enumerate(log["alpha"]):
+        total = alpha * log["region_losses"][epoch] + (1 - alpha) * log["boundary_losses"][epoch]
+        np.testing.assert_allclose(log["train_losses"][epoch], total, rtol=1e-4)
+
+    held_out = held_out_cases(preprocessed_folder(cfg), 0)
+    assert is_finished(fold_folder, held_out, ".nii.gz")
+    for case in held_out:
+        prediction = sitk.ReadImage(str(fold_folder / "validation" / f"{case}.nii.gz"))
+        original = sitk.ReadImage(str(workspace / "source" / case / f"{case}_seg.nii.gz"))
+        assert prediction.GetSize() == original.GetSize()
+        for geometry in ("GetSpacing", "GetOrigin", "GetDirection"):
+            np.testing.assert_allclose(
+                getattr(prediction, geometry)(), getattr(original, geometry)(), atol=1e-5
+            )
+
+    provenance = json.loads((fold_folder / "provenance.json").read_text())
+    assert provenance["packages"]["nnunetv2"] == "2.8.1"
+    assert provenance["config"]["boundary_term"]["_target_"].endswith("GeneralizedSurfaceLoss")
+    assert provenance["config"]["seed"] == 42
+
+    stamp = (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns
+    train(cfg)
+    assert (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns == stamp, (
+        "a finished fold was trained again"
+    )
+
+
+def test_a_broken_off_run_continues_with_its_next_epoch(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = configure("loss=gsl", "schedule=linear", "fold=1", "training.epochs=4", "suffix=resumed")
+    start_epoch = nnUNetTrainerGSL.on_train_epoch_start
+    started = []
+
+    def fail_in_epoch_2(trainer: nnUNetTrainerGSL) -> None:
+        if trainer.current_epoch == 2 and not started:
+            started.append(2)
+            raise KeyboardInterrupt
+        start_epoch(trainer)
+
+    monkeypatch.setattr(nnUNetTrainerGSL, "on_train_epoch_start", fail_in_epoch_2)
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg)
+    fold_folder = model_folder(cfg) / "fold_1"
+    assert not (fold_folder / "checkpoint_final.pth").exists()
+
+    epochs = []
+    monkeypatch.setattr(
+        nnUNetTrainerGSL, "on_train_epoch_start", lambda t: (epochs.append(t.current_epoch), start_epoch(t))
+    )
+    train(cfg)
+    assert epochs == [2, 3]
+    np.testing.assert_allclose(log_of(fold_folder)["alpha"], [1, 2 / 3, 1 / 3, 0])
+
+
+def test_missing_predictions_are_made_without_training_again(configure: Configure) -> None:
+    cfg = configure("loss=dl", "fold=2", "training.epochs=1")
+    train(cfg)
+    fold_folder = model_folder(cfg) / "fold_2"
+    case = held_out_cases(preprocessed_folder(cfg), 2)[0]
+    prediction = fold_folder / "validation" / f"{case}.nii.gz"
+    content, stamp = prediction.read_bytes(), (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns
+    prediction.unlink()
+    train(cfg)
+    assert prediction.read_bytes() == content
+    assert (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns == stamp
+
+
+def test_two_processes_share_a_batch(configure: Configure) -> None:
+    cfg = configure("loss=gsl", "fold=0", "training.epochs=1", "suffix=ddp", "cpu_processes=2")
+    train(cfg)
+    held_out = held_out_cases(preprocessed_folder(cfg), 0)
+    assert is_finished(model_folder(cfg) / "fold_0", held_out, ".nii.gz")
+
+
+def test_a_batch_that_cannot_be_split(configure: Configure) -> None:
+    cfg = configure("loss=gsl", "fold=0", "training.epochs=1", "suffix=ddp3", "cpu_processes=3")
+    with pytest.raises(UserError, match="a batch of 2 cannot be split over 3 processes"):
+        train(cfg)
+
+
+def test_the_inner_split_never_holds_a_test_case(configure: Configure) -> None:
+    cfg = configure("loss=dl", "suffix=inner", "training.inner_validation=0.34")
+    trainer = make_trainer(cfg)
+    chosen, inner = (set(dataset.identifiers) for dataset in trainer.get_tr_and_val_datasets())
+    outer_train, outer_test = (set(keys) for keys in trainer.do_split())
+    assert chosen | inner == outer_train
+    assert not chosen & inner
+    assert not inner & outer_test
+
+
+def test_the_best_epoch_on_the_inner_split_is_the_final_checkpoint(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nnUNetTrainerGSL, "perform_actual_validation", lambda self: None)
+    cfg = configure("loss=dl", "fold=0", "suffix=best", "training.inner_validation=0.34", "training.epochs=3")
+    train(cfg)
+    fold_folder = model_folder(cfg) / "fold_0"
+    final, best = (
+        torch.load(fold_folder / f"checkpoint_{which}.pth", weights_only=False)["network_weights"]
+        for which in ("final", "best")
+    )
+    assert all(torch.equal(final[key], best[key]) for key in best)
+
+
+def test_a_name_is_not_used_twice_for_different_settings(configure: Configure) -> None:
+    train(configure("loss=gdl", "fold=0", "training.epochs=1", "suffix=twice"))
+    with pytest.raises(
+        UserError, match=r"gdl_twice is already there with other settings \(epochs was 1 and is 2\)"
+    ):
+        train(configure("loss=gdl", "fold=0", "training.epochs=2", "suffix=twice"))
+
+
+def test_training_before_preprocessing(configure: Configure) -> None:
+    with pytest.raises(
+        UserError, match=r"paperPlans.json is missing: preprocess first \(make preprocess DATASET=lits"
+    ):
+        write_experiment_plans(configure("dataset=lits"))
+
+
+def test_plans_without_an_experiment_are_refused(configure: Configure) -> None:
+    cfg = configure()
+    plans = json.loads((preprocessed_folder(cfg) / "paperPlans.json").read_text())
+    with pytest.raises(UserError, match="paperPlans carry no experiment"):
+        nnUNetTrainerGSL(plans, "3d_fullres", 0, {}, torch.device("cpu"))
+
+
+def test_all_runs_share_one_preprocessed_copy(configure: Configure) -> None:
+    plans = [write_experiment_plans(configure(f"loss={loss}", "suffix=shared")) for loss in ("dl", "gsl")]
+    assert plans[0]["plans_name"] != plans[1]["plans_name"]
+    identifiers = {p["configurations"]["3d_fullres"]["data_identifier"] for p in plans}
+    assert identifiers == {"paperPlans_3d_fullres"}
