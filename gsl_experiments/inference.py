@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from gsl_experiments.config import available_cores, folds, in_checkout, model_folder, resolve_gpus
 from gsl_experiments.datasets import restore_labels
 from gsl_experiments.errors import UserError
+from gsl_experiments.training.precision import mixed_precision
 
 
 def predict(cfg: DictConfig) -> None:
@@ -40,12 +41,13 @@ def predict(cfg: DictConfig) -> None:
     predictor.initialize_from_trained_model_folder(str(model), checkpoints, "checkpoint_final.pth")
     with tempfile.TemporaryDirectory(dir=output, prefix=".partial_") as scratch:
         processes = max(1, available_cores() // 2)
-        predictor.predict_from_files(
-            [[str(file) for file in files] for files in missing.values()],
-            [str(Path(scratch) / case) for case in missing],
-            num_processes_preprocessing=processes,
-            num_processes_segmentation_export=processes,
-        )
+        with mixed_precision(predictor.device):
+            predictor.predict_from_files(
+                [[str(file) for file in files] for files in missing.values()],
+                [str(Path(scratch) / case) for case in missing],
+                num_processes_preprocessing=processes,
+                num_processes_segmentation_export=processes,
+            )
         original_labels = {int(k): v for k, v in dataset_json["original_labels"].items()}
         for case in missing:
             restore_labels(Path(scratch) / f"{case}{ending}", output / f"{case}{ending}", original_labels)
@@ -90,7 +92,7 @@ def _predictor(cfg: DictConfig, model: Path) -> nnUNetPredictor:
         tile_step_size=settings["tile_step_size"],
         use_gaussian=settings["gaussian"],
         use_mirroring=settings["mirroring"],
-        perform_everything_on_device=True,
+        perform_everything_on_device=gpus > 0,
         device=torch.device("cuda" if gpus else "cpu"),
         allow_tqdm=True,
     )

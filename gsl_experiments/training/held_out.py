@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
@@ -18,6 +18,7 @@ from torch import distributed as dist
 from tqdm import tqdm
 
 from gsl_experiments.training.dataloading import MapDataset
+from gsl_experiments.training.precision import mixed_precision
 
 if TYPE_CHECKING:
     from gsl_experiments.training.trainer import nnUNetTrainerGSL
@@ -65,9 +66,8 @@ def predict_held_out(trainer: nnUNetTrainerGSL, save_probabilities: bool = False
             missing, desc="Predicting held-out cases", unit="case", disable=trainer.local_rank != 0
         ):
             image, _, _, properties = dataset.load_case(case)
-            logits = predictor.predict_sliding_window_return_logits(
-                torch.from_numpy(np.array(image[:]))
-            ).cpu()
+            with mixed_precision(trainer.device, enabled=trainer.experiment["training"]["mixed_precision"]):
+                logits = predictor.predict_sliding_window_return_logits(torch.from_numpy(image[:])).cpu()
             while len(pending) >= MAX_EXPORTS_AT_ONCE:
                 pending.popleft().result()
             pending.append(exporter.submit(export, case, logits, properties))
@@ -89,7 +89,7 @@ def _predictor(trainer: nnUNetTrainerGSL) -> nnUNetPredictor:
         tile_step_size=settings["tile_step_size"],
         use_gaussian=settings["gaussian"],
         use_mirroring=settings["mirroring"],
-        perform_everything_on_device=True,
+        perform_everything_on_device=trainer.device.type == "cuda",
         device=trainer.device,
         allow_tqdm=False,
     )
@@ -107,16 +107,18 @@ def _predictor(trainer: nnUNetTrainerGSL) -> nnUNetPredictor:
 
 def _write_summary(trainer: nnUNetTrainerGSL, folder: Path) -> None:
     """Write nnU-Net's ``summary.json``, which its tools for choosing and ensembling models read."""
-    metrics = compute_metrics_on_folder(
-        str(Path(trainer.preprocessed_dataset_folder_base) / "gt_segmentations"),
-        str(folder),
-        str(folder / "summary.json"),
-        trainer.plans_manager.image_reader_writer_class(),
-        trainer.dataset_json["file_ending"],
-        trainer.label_manager.foreground_labels,
-        trainer.label_manager.ignore_label,
-        num_processes=default_num_processes,
-        chill=True,
-    )
+    with warnings.catch_warnings():  # a class that no case holds and none predicts has no mean
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+        metrics = compute_metrics_on_folder(
+            str(Path(trainer.preprocessed_dataset_folder_base) / "gt_segmentations"),
+            str(folder),
+            str(folder / "summary.json"),
+            trainer.plans_manager.image_reader_writer_class(),
+            trainer.dataset_json["file_ending"],
+            trainer.label_manager.foreground_labels,
+            trainer.label_manager.ignore_label,
+            num_processes=default_num_processes,
+            chill=True,
+        )
     dice = metrics["foreground_mean"]["Dice"]
     trainer.print_to_log_file(f"Mean Dice of the held-out cases: {dice:.4f}", also_print_to_console=True)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from sklearn.model_selection import train_test_split
-from torch import Tensor, autocast, nn
+from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
@@ -38,6 +39,7 @@ from gsl_experiments.training.epoch_log import EpochLog
 from gsl_experiments.training.experiment import KEY
 from gsl_experiments.training.held_out import predict_held_out
 from gsl_experiments.training.objective import LossTerms, Objective
+from gsl_experiments.training.precision import mixed_precision
 from gsl_experiments.training.transforms import as_released_code, carry_maps
 
 
@@ -297,21 +299,11 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
     def _forward(self, batch: dict[str, Any]) -> tuple[LossTerms, Tensor]:
         """Return the loss of a batch and the network's output at full resolution."""
         data, target, dtm = (self._to_device(batch[name]) for name in ("data", "target", "dtm"))
-        with self._autocast():
+        with mixed_precision(self.device, enabled=self.experiment["training"]["mixed_precision"]):
             output = self.network(data[0])
             outputs = output if isinstance(output, list | tuple) else [output]
             maps: Sequence[Tensor | None] = dtm or [None] * len(target)
             return self.loss(outputs, target, maps), outputs[0]
-
-    def _autocast(self) -> autocast:
-        """Return mixed precision: float16 on a GPU as in nnU-Net, bfloat16 on a CPU that computes in it."""
-        on_gpu = self.device.type == "cuda"
-        possible = on_gpu or (self.device.type == "cpu" and cpu_has_bfloat16())
-        return autocast(
-            self.device.type,
-            dtype=torch.float16 if on_gpu else torch.bfloat16,
-            enabled=possible and self.experiment["training"]["mixed_precision"],
-        )
 
     def _to_device(self, tensors: Tensor | list[Tensor] | None) -> list[Tensor]:
         """Return the tensors of all scales on the device; one scale is a list of one."""
@@ -345,6 +337,12 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         counts = get_tp_fp_fn_tn(predicted, target, axes=axes)[:3]
         tp, fp, fn = (count[1:].float().cpu().numpy() for count in counts)  # without the background
         return {"loss": terms.total.item(), "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """Log as nnU-Net does; a class that is neither there nor predicted has no Dice (nan), which is no warning."""
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+            super().on_validation_epoch_end(val_outputs)
 
     def on_epoch_end(self) -> None:
         """Log, save and draw as nnU-Net does, and show the epoch's values on the progress bar."""
@@ -389,11 +387,6 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         super().print_to_log_file(
             *args, also_print_to_console=also_print_to_console, add_timestamp=add_timestamp
         )
-
-
-def cpu_has_bfloat16() -> bool:
-    """Return whether the processor has instructions for bfloat16; without them it would be slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def seed_everything(seed: int) -> None:

@@ -119,10 +119,11 @@ def test_a_configuration_that_was_not_planned(configure: Configure) -> None:
 
 
 def test_data_that_is_not_there(configure: Configure, tmp_path: Path) -> None:
+    elsewhere = ["dataset.nnunet_name=Dataset599_Nowhere", "dataset.generate=null"]
     with pytest.raises(UserError, match=r"dataset\.raw is not set: call with RAW="):
-        preprocess(configure("dataset=lits", "dataset.raw=null"))
+        preprocess(configure(*elsewhere, "dataset.raw=null"))
     with pytest.raises(UserError, match=str(tmp_path / "nowhere")):
-        preprocess(configure("dataset=lits", f"dataset.raw={tmp_path / 'nowhere'}"))
+        preprocess(configure(*elsewhere, f"dataset.raw={tmp_path / 'nowhere'}"))
 
 
 def test_a_class_that_no_case_holds_is_named(tmp_path: Path) -> None:

@@ -201,10 +201,8 @@ def test_a_name_is_not_used_twice_for_different_settings(configure: Configure) -
 
 
 def test_training_before_preprocessing(configure: Configure) -> None:
-    with pytest.raises(
-        UserError, match=r"paperPlans.json is missing: preprocess first \(make preprocess DATASET=lits"
-    ):
-        write_experiment_plans(configure("dataset=lits"))
+    with pytest.raises(UserError, match=r"paperPlans.json is missing: preprocess first"):
+        write_experiment_plans(configure("dataset.nnunet_name=Dataset599_Nowhere"))
 
 
 def test_plans_without_an_experiment_are_refused(configure: Configure) -> None:
