@@ -1,12 +1,14 @@
 # Every target makes the environment it needs (.venv) the first time.
 
-DATASET ?= lits
+# What is not set here has its default in configs/config.yaml.
+DATASET ?=
 RAW ?=
-LOSS ?= gsl
+LOSS ?=
 SCHEDULE ?=
-FOLD ?= all
-GPUS ?= all
-PROTOCOL ?= paper
+EXPERIMENT ?=
+PROTOCOL ?=
+FOLD ?=
+GPUS ?=
 EXTRA ?=
 MODEL ?=
 INPUT ?=
@@ -18,18 +20,24 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 READY := .venv/.ready
-CHOICE = dataset=$(DATASET) protocol=$(PROTOCOL) $(if $(RAW),'dataset.raw=$(abspath $(RAW))')
-RUN = $(CHOICE) loss=$(LOSS) $(if $(SCHEDULE),schedule=$(SCHEDULE)) 'fold=$(FOLD)' gpus=$(GPUS)
+option = $(if $(2),'$(1)=$(2)')
+folder = $(if $(2),'$(1)="$(2)"')
+CHOICE = $(call option,dataset,$(DATASET)) $(call option,protocol,$(PROTOCOL)) $(call folder,dataset.raw,$(RAW))
+RUN = $(CHOICE) $(call option,experiment,$(EXPERIMENT)) $(call option,loss,$(LOSS)) \
+	$(call option,schedule,$(SCHEDULE)) $(call option,fold,$(FOLD)) $(call option,gpus,$(GPUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check preprocess plans train predict evaluate tables clean
+.PHONY: help setup demo test check preprocess plans train predict evaluate tables gpu-check clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: DATASET=lits|brats|hippocampus|phantom_lits|phantom_brats  RAW=folder  LOSS=dl|dice_ce|gdl|hl|bl|gsl"
-	@echo "             SCHEDULE=linear|step5|step25|step50|cosine|constant  FOLD=all|0..4  GPUS=all|N  (0: CPU)"
-	@echo "             PROTOCOL=paper|released_code|nnunet  EXTRA=\"further Hydra overrides\""
+	@echo "  Variables (the first is the default):"
+	@echo "    DATASET=lits|brats|hippocampus|phantom_lits|phantom_brats   RAW=folder of the raw data"
+	@echo "    LOSS=gsl|dl|dice_ce|gdl|hl|bl   SCHEDULE=linear|step5|step25|step50|cosine|constant"
+	@echo "    EXPERIMENT=a row of the paper's tables, a file of configs/experiment, instead of the three"
+	@echo "    PROTOCOL=paper|released_code|nnunet   FOLD=all|0..4   GPUS=all|N (0 is the CPU)"
+	@echo "    EXTRA=\"further Hydra overrides\""
 
 setup: $(READY) ## Make the environment in .venv
 
@@ -62,12 +70,15 @@ train: $(READY) ## Train the folds of a run and predict their held-out cases
 	$(BIN)/python scripts/train.py $(RUN) $(EXTRA)
 
 predict: $(READY) ## Predict new images: INPUT=folder OUTPUT=folder, with a run or MODEL=folder
-	$(BIN)/python scripts/predict.py $(RUN) $(if $(MODEL),'predict.model=$(abspath $(MODEL))') \
-		$(if $(INPUT),'predict.input=$(abspath $(INPUT))') $(if $(OUTPUT),'predict.output=$(abspath $(OUTPUT))') $(EXTRA)
+	$(BIN)/python scripts/predict.py $(RUN) $(call folder,predict.model,$(MODEL)) \
+		$(call folder,predict.input,$(INPUT)) $(call folder,predict.output,$(OUTPUT)) $(EXTRA)
 
 evaluate: $(READY) ## Measure all runs, or two folders: PRED=folder REF=folder OUT=file.csv
-	$(BIN)/python scripts/evaluate.py $(CHOICE) $(if $(PRED),'evaluate.predictions=$(abspath $(PRED))') \
-		$(if $(REF),'evaluate.references=$(abspath $(REF))') $(if $(OUT),'evaluate.output=$(abspath $(OUT))') $(EXTRA)
+	$(BIN)/python scripts/evaluate.py $(CHOICE) $(call folder,evaluate.predictions,$(PRED)) \
+		$(call folder,evaluate.references,$(REF)) $(call folder,evaluate.output,$(OUT)) $(EXTRA)
+
+gpu-check: $(READY) ## Check and time everything that needs a GPU
+	$(BIN)/python scripts/gpu_check.py
 
 tables: $(READY) ## Tables 1 and 2 of every dataset, from all runs
 	$(BIN)/python scripts/tables.py $(EXTRA)

@@ -15,6 +15,7 @@ from gsl_experiments.errors import UserError
 CHECKOUT = Path(__file__).resolve().parent.parent
 CONFIG_DIR = CHECKOUT / "configs"
 NUM_FOLDS = 5
+_USERS_LOADER_PROCESSES = os.environ.get("nnUNet_n_proc_DA")  # before `configure_nnunet` sets it
 
 
 def configure_nnunet(cfg: DictConfig) -> None:
@@ -33,7 +34,7 @@ def configure_nnunet(cfg: DictConfig) -> None:
     os.environ.setdefault("nnUNet_extTrainer", EXT_TRAINER)
     os.environ.setdefault("nnUNet_def_n_proc", str(worker_processes(cfg)))
     # planning divides its work by this number, so 0 (load in the foreground) may not reach it
-    os.environ.setdefault("nnUNet_n_proc_DA", str(max(1, loader_processes(cfg))))
+    os.environ["nnUNet_n_proc_DA"] = str(max(1, loader_processes(cfg)))
 
 
 def in_checkout(path: str | Path) -> Path:
@@ -63,13 +64,15 @@ def worker_processes(cfg: DictConfig) -> int:
 
 
 def loader_processes(cfg: DictConfig) -> int:
-    """Return how many processes load batches in the background: ``loader_processes``.
+    """Return how many processes load batches in the background: ``loader_processes``, else ``nnUNet_n_proc_DA``.
 
     By default all cores but one, at most nnU-Net's 12; a machine with two cores loads in the foreground, where a
     second process would only compete with the training step.
     """
     if cfg.loader_processes != "auto":
         return int(cfg.loader_processes)
+    if _USERS_LOADER_PROCESSES is not None:
+        return int(_USERS_LOADER_PROCESSES)
     cores = available_cores()
     return 0 if cores <= 2 else min(cores - 1, 12)
 
@@ -158,8 +161,7 @@ def _check_schedule(cfg: DictConfig) -> None:
     name, has_boundary = cfg.schedule.name, cfg.loss.boundary is not None
     if name and not has_boundary:
         raise UserError(
-            f"schedule={name}: loss={cfg.loss.name} has no boundary term and so no alpha; "
-            "only hl, bl and gsl have a schedule"
+            f"schedule={name}: loss={cfg.loss.name} has no boundary term and so no alpha to schedule"
         )
     if has_boundary and not name:
         raise UserError(f"schedule=none: loss={cfg.loss.name} needs a schedule for alpha")

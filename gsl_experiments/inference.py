@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from gsl_experiments.config import available_cores, folds, in_checkout, model_folder, resolve_gpus
 from gsl_experiments.datasets import restore_labels
+from gsl_experiments.datasets.description import original_labels
 from gsl_experiments.errors import UserError
 from gsl_experiments.training.precision import mixed_precision
 
@@ -48,9 +49,9 @@ def predict(cfg: DictConfig) -> None:
                 num_processes_preprocessing=processes,
                 num_processes_segmentation_export=processes,
             )
-        original_labels = {int(k): v for k, v in dataset_json["original_labels"].items()}
         for case in missing:
-            restore_labels(Path(scratch) / f"{case}{ending}", output / f"{case}{ending}", original_labels)
+            predicted = Path(scratch) / f"{case}{ending}"
+            restore_labels(predicted, output / predicted.name, original_labels(dataset_json))
 
 
 def _trained_folds(cfg: DictConfig, model: Path) -> list[int]:

@@ -1,7 +1,7 @@
 """Predicted label images against reference label images: one row a case and region."""
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ def evaluate_case(
     regions: Mapping[str, Sequence[int]],
     *,
     file_ending: str = ".nii.gz",
+    known_labels: Collection[int] | None = None,
 ) -> list[Row]:
     """Measure one predicted label image against its reference, one row a region.
 
@@ -47,6 +48,7 @@ def evaluate_case(
         reference_file: label image on the same grid, with the same label values.
         regions: region -> the labels whose union it is.
         file_ending: what to cut off the name of the file.
+        known_labels: the labels that either image may hold; any by default.
 
     Returns:
         A dict a region, in the order of `regions`, with the keys `CASE_COLUMNS`: metrics as in
@@ -55,7 +57,7 @@ def evaluate_case(
     Raises:
         UserError: an image cannot be read or holds no labels, the two grids differ (beyond 0.001 in size,
         spacing,
-            origin or direction), or no region is given.
+            origin or direction), a label is not known, or no region is given.
     """
     if not regions:
         raise UserError(f"{prediction_file}: no region to evaluate")
@@ -63,6 +65,8 @@ def evaluate_case(
     check_same_grid(prediction_image, reference_image, prediction_file, reference_file)
     prediction_labels = label_array(prediction_image, prediction_file)
     reference_labels = label_array(reference_image, reference_file)
+    for file, labels in ((prediction_file, prediction_labels), (reference_file, reference_labels)):
+        _check_known(file, labels, known_labels)
     spacing_mm = reference_image.GetSpacing()[::-1]
     case = prediction_file.name.removesuffix(file_ending)
     return [
@@ -79,6 +83,7 @@ def evaluate_folder(
     *,
     processes: int = 1,
     file_ending: str = ".nii.gz",
+    known_labels: Collection[int] | None = None,
     allow_missing_predictions: bool = False,
 ) -> pd.DataFrame:
     """Measure every prediction of a folder against the reference of the same name.
@@ -89,6 +94,7 @@ def evaluate_folder(
         regions: region -> the labels whose union it is.
         processes: worker processes; 1 works in this one.
         file_ending: ending of the label images in both folders; other files are ignored.
+        known_labels: the labels that the images may hold; any by default.
         allow_missing_predictions: leave out references that have no prediction, instead of refusing them.
 
     Returns:
@@ -107,7 +113,9 @@ def evaluate_folder(
     if without_prediction and not allow_missing_predictions:
         raise UserError(f"{references}: no prediction in {predictions} for {_listing(without_prediction)}")
     pairs = [(predictions / name, references / name) for name in sorted(predicted)]
-    rows = evaluate_pairs(pairs, regions, processes=processes, file_ending=file_ending)
+    rows = evaluate_pairs(
+        pairs, regions, processes=processes, file_ending=file_ending, known_labels=known_labels
+    )
     return pd.DataFrame([row for case_rows in rows for row in case_rows], columns=list(CASE_COLUMNS))
 
 
@@ -117,10 +125,13 @@ def evaluate_pairs(
     *,
     processes: int,
     file_ending: str,
-    description: str = "evaluate",
+    known_labels: Collection[int] | None = None,
+    description: str = "Evaluating",
 ) -> list[list[Row]]:
     """Rows of every (prediction file, reference file), in the order of the pairs, behind a progress bar."""
-    evaluate = partial(_evaluate_pair, regions=dict(regions), file_ending=file_ending)
+    evaluate = partial(
+        _evaluate_pair, regions=dict(regions), file_ending=file_ending, known_labels=known_labels
+    )
     return list(tqdm(_map(evaluate, pairs, processes), total=len(pairs), desc=description, unit="case"))
 
 
@@ -141,8 +152,22 @@ def _map(evaluate: "partial[list[Row]]", pairs: Sequence[FilePair], processes: i
         yield from pool.map(evaluate, pairs)
 
 
-def _evaluate_pair(pair: FilePair, *, regions: Mapping[str, Sequence[int]], file_ending: str) -> list[Row]:
-    return evaluate_case(*pair, regions, file_ending=file_ending)
+def _evaluate_pair(
+    pair: FilePair,
+    *,
+    regions: Mapping[str, Sequence[int]],
+    file_ending: str,
+    known_labels: Collection[int] | None,
+) -> list[Row]:
+    return evaluate_case(*pair, regions, file_ending=file_ending, known_labels=known_labels)
+
+
+def _check_known(file: Path, labels: np.ndarray, known_labels: Collection[int] | None) -> None:
+    if known_labels is None:
+        return
+    unknown = sorted(set(np.unique(labels).tolist()) - set(known_labels))
+    if unknown:
+        raise UserError(f"{file}: label {unknown[0]} where only {sorted(known_labels)} are known")
 
 
 def _region_row(prediction: Any, reference: Any, spacing_mm: Sequence[float]) -> Row:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gsl_experiments.datasets.description import evaluation_regions
 from gsl_experiments.errors import UserError
 
 EXPERIMENT_KEY = "gsl_experiment"
@@ -149,11 +150,11 @@ def read_json(file: Path) -> Any:
 def _read_run(path: Path, experiment: Experiment) -> Run:
     file = path / "dataset.json"
     description = read_json(file)
-    if missing := [key for key in ("evaluation_regions", "file_ending") if key not in description]:
+    if missing := [key for key in ("labels", "file_ending") if key not in description]:
         raise UserError(f"{file}: no {', '.join(missing)}")
     return Run(
         path=path,
         experiment=experiment,
-        regions={name: tuple(labels) for name, labels in description["evaluation_regions"].items()},
+        regions=evaluation_regions(description),
         file_ending=description["file_ending"],
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
+from gsl_experiments.atomic import write_text
 from gsl_experiments.config import in_checkout, raw_folder, worker_processes
+from gsl_experiments.datasets.description import label_map, raw_regions
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation.cases import evaluate_folder
 from gsl_experiments.evaluation.run_metrics import METRICS_FILE, evaluate_runs
@@ -13,6 +15,8 @@ from gsl_experiments.evaluation.runs import read_json
 
 def evaluate(cfg: DictConfig) -> None:
     """Write one row a case and region: to each run's ``metrics.csv``, or to a file for two given folders.
+
+    The two folders hold the dataset's original labels, as its references and our predictions of new images do.
 
     Raises:
         UserError: there is nothing to evaluate, or a pair of files cannot be compared.
@@ -37,11 +41,10 @@ def _evaluate_folders(cfg: DictConfig) -> None:
     table = evaluate_folder(
         in_checkout(cfg.evaluate.predictions),
         in_checkout(cfg.evaluate.references),
-        description["evaluation_regions"],
+        raw_regions(description),
         processes=worker_processes(cfg),
         file_ending=description["file_ending"],
+        known_labels=label_map(description).keys(),
     )
-    output = in_checkout(cfg.evaluate.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(output, index=False)
+    output = write_text(in_checkout(cfg.evaluate.output), table.to_csv(index=False))
     print(f"{output}: {len(table)} rows")

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import distributed as dist
 
 from gsl_experiments.config import (
     available_cores,
@@ -30,24 +31,22 @@ from gsl_experiments.training.trainer import nnUNetTrainerGSL
 def train(cfg: DictConfig) -> None:
     """Train the configured folds of the run and predict their held-out cases; what is finished is skipped."""
     gpus = resolve_gpus(cfg, torch.cuda.device_count())
-    os.environ["nnUNet_n_proc_DA"] = str(loader_processes(cfg))
     plans = write_experiment_plans(cfg)
+    processes = _processes(cfg, gpus, plans["configurations"][cfg.configuration]["batch_size"])
+    device = torch.device("cuda" if gpus else "cpu")
+    os.environ["nnUNet_n_proc_DA"] = str(loader_processes(cfg))
     folder, preprocessed = model_folder(cfg), preprocessed_folder(cfg)
-    dataset_json = json.loads((preprocessed / "dataset.json").read_text())
-    _announce(cfg, plans, gpus, folder)
+    file_ending = json.loads((preprocessed / "dataset.json").read_text())["file_ending"]
+    _announce(cfg, plans, f"{processes} x {'GPU' if gpus else 'CPU'}", folder)
 
     for fold in folds(cfg):
-        if is_finished(
-            folder / f"fold_{fold}", held_out_cases(preprocessed, fold), dataset_json["file_ending"]
-        ):
+        if is_finished(folder / f"fold_{fold}", held_out_cases(preprocessed, fold), file_ending):
             print(f"{run_name(cfg)} fold {fold} is finished: skipped")
             continue
         start = time.monotonic()
-        processes = gpus if gpus > 0 else cfg.cpu_processes
         if processes > 1:
-            _train_with_torchrun(cfg, fold, processes, device="cuda" if gpus else "cpu")
+            _train_with_torchrun(cfg, fold, processes, device)
         else:
-            device = torch.device("cuda" if gpus else "cpu")
             train_fold(preprocessed, run_name(cfg), cfg.configuration, fold, device)
         print(f"{run_name(cfg)} fold {fold} took {(time.monotonic() - start) / 60:.1f} minutes")
 
@@ -56,7 +55,8 @@ def train_fold(
     preprocessed: Path, plans_name: str, configuration: str, fold: int, device: torch.device
 ) -> None:
     """Train one fold, from its last checkpoint if there is one, and predict its held-out cases."""
-    torch.set_num_threads(available_cores() if device.type == "cpu" else 1)
+    processes = dist.get_world_size() if dist.is_initialized() else 1
+    torch.set_num_threads(max(1, available_cores() // processes) if device.type == "cpu" else 1)
     plans = json.loads((preprocessed / f"{plans_name}.json").read_text())
     dataset_json = json.loads((preprocessed / "dataset.json").read_text())
     plans["continue_training"] = True
@@ -83,37 +83,43 @@ def is_finished(fold_folder: Path, held_out: list[str], file_ending: str) -> boo
     )
 
 
-def _train_with_torchrun(cfg: DictConfig, fold: int, processes: int, device: str) -> None:
-    """Train the fold with one process a GPU; the worker reads the plans that have just been written."""
-    batch_size = json.loads((preprocessed_folder(cfg) / f"{run_name(cfg)}.json").read_text())[
-        "configurations"
-    ][cfg.configuration]["batch_size"]
-    if batch_size < processes:
-        raise UserError(
-            f"gpus={processes}: a batch of {batch_size} cannot be split over {processes} processes; "
-            f"take gpus={batch_size} or planning.batch_size={processes}"
-        )
+def _processes(cfg: DictConfig, gpus: int, batch_size: int) -> int:
+    """Return how many processes share a batch: one a GPU, at most one an example."""
+    processes = gpus or cfg.cpu_processes
+    if processes <= batch_size:
+        return int(processes)
+    if gpus and cfg.gpus == "all":
+        print(f"{gpus} GPUs are visible; a batch of {batch_size} is shared by {batch_size} of them")
+        return batch_size
+    option = "gpus" if gpus else "cpu_processes"
+    raise UserError(
+        f"{option}={processes}: a batch of {batch_size} cannot be split over {processes} processes; "
+        f"allowed are up to {batch_size}, or a larger planning.batch_size"
+    )
+
+
+def _train_with_torchrun(cfg: DictConfig, fold: int, processes: int, device: torch.device) -> None:
+    """Train the fold in several processes; they read the plans that have just been written."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     worker = ["-m", "gsl_experiments.training.worker", str(preprocessed_folder(cfg)), run_name(cfg)]
-    call = [sys.executable, *torchrun, *worker, cfg.configuration, str(fold), device]
+    call = [sys.executable, *torchrun, *worker, cfg.configuration, str(fold), device.type]
     if subprocess.run(call, check=False).returncode != 0:
         raise UserError(
             f"fold {fold} failed on {processes} processes: its errors are above; call again to continue"
         )
 
 
-def _announce(cfg: DictConfig, plans: dict[str, Any], gpus: int, folder: Path) -> None:
+def _announce(cfg: DictConfig, plans: dict[str, Any], devices: str, folder: Path) -> None:
     planned = plans["configurations"][cfg.configuration]
     features = planned["architecture"]["arch_kwargs"]["features_per_stage"]
-    training = cfg.training
     region = f", region term {cfg.loss.region}" if cfg.loss.boundary is not None else ""
     schedule = f", alpha {cfg.schedule.name}" if cfg.schedule.name else ""
-    where = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else f"CPU, {available_cores()} cores"
     print(f"Training {run_name(cfg)} on {cfg.dataset.nnunet_name}, protocol {cfg.protocol}")
     print(f"  loss {cfg.loss.name}{region}{schedule}")
-    print(f"  folds {', '.join(str(f) for f in folds(cfg))}, on {where}")
+    print(f"  folds {', '.join(str(f) for f in folds(cfg))}, on {devices}, {available_cores()} cores")
     print(
-        f"  {training.epochs} epochs of {training.iterations_per_epoch} steps, batch {planned['batch_size']}"
+        f"  {cfg.training.epochs} epochs of {cfg.training.iterations_per_epoch} steps, "
+        f"batch {planned['batch_size']}, patch {' x '.join(str(p) for p in planned['patch_size'])}"
     )
-    print(f"  patch {' x '.join(str(p) for p in planned['patch_size'])}, network of {features} channels")
+    print(f"  network of {features} channels")
     print(f"  into {folder}")

@@ -76,9 +76,9 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
             )
         super().__init__(plans, configuration, fold, dataset_json, device)
         if self.is_ddp:
-            self.device = (
-                torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device.type == "cuda" else device
-            )
+            # torchrun names the GPU of this process; nnU-Net's own launcher knows one machine, where the rank does
+            local_rank = int(os.environ.get("LOCAL_RANK", dist.get_rank()))
+            self.device = torch.device("cuda", local_rank) if device.type == "cuda" else device
         if self.device.type != "cuda":
             self.grad_scaler = None
 

@@ -164,7 +164,7 @@ def test_two_processes_share_a_batch(configure: Configure) -> None:
 
 def test_a_batch_that_cannot_be_split(configure: Configure) -> None:
     cfg = configure("loss=gsl", "fold=0", "training.epochs=1", "suffix=ddp3", "cpu_processes=3")
-    with pytest.raises(UserError, match="a batch of 2 cannot be split over 3 processes"):
+    with pytest.raises(UserError, match="cpu_processes=3: a batch of 2 cannot be split over 3 processes"):
         train(cfg)
 
 
