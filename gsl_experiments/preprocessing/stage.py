@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from gsl_experiments.preprocessing.cases import CaseJob, preprocess_case
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.preprocessing.planning import plan_dataset, plan_network
 from gsl_experiments.provenance import collect
+
+MAX_FOREGROUND_SAMPLES_PER_CASE = 10**6
 
 
 def preprocess(cfg: DictConfig) -> None:
@@ -73,7 +75,13 @@ def take_fingerprint(cfg: DictConfig, raw: Path, preprocessed: Path) -> None:
     fingerprint, dataset_json = preprocessed / "dataset_fingerprint.json", raw / "dataset.json"
     if fingerprint.exists() and fingerprint.stat().st_mtime >= dataset_json.stat().st_mtime:
         return
-    DatasetFingerprintExtractor(cfg.dataset.nnunet_name, worker_processes(cfg)).run(overwrite_existing=True)
+    extractor = DatasetFingerprintExtractor(cfg.dataset.nnunet_name, worker_processes(cfg))
+    # nnU-Net draws 1e8 foreground voxels, with replacement; a hundred cases and more keep that number
+    extractor.num_foreground_voxels_for_intensitystats = min(
+        extractor.num_foreground_voxels_for_intensitystats,
+        MAX_FOREGROUND_SAMPLES_PER_CASE * len(extractor.dataset),
+    )
+    extractor.run(overwrite_existing=True)
 
 
 def write_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any]:
@@ -170,18 +178,25 @@ def preprocess_cases(
         )
         for identifier, files in sorted(cases.items())
     ]
-    voxels: list[list[int]] = []
-    with ProcessPoolExecutor(worker_processes(cfg), mp_context=get_context("spawn")) as pool:
+    bar = tqdm(total=len(jobs), desc="Preprocessing cases and maps", unit="case")
+    with bar, _pool(worker_processes(cfg)) as pool:
         running = {pool.submit(preprocess_case, job): job.identifier for job in jobs}
-        for done in tqdm(
-            as_completed(running), total=len(jobs), desc="Preprocessing cases and maps", unit="case"
-        ):
+        voxels = []
+        for done in as_completed(running):
             try:
                 voxels.append(done.result()[1])
             except Exception as error:
                 pool.shutdown(cancel_futures=True)
                 raise UserError(f"case {running[done]} cannot be preprocessed: {error}") from error
+            bar.update()
     return np.sum(voxels, axis=0)
+
+
+def _pool(processes: int) -> Executor:
+    """Return workers for the cases; a single one is a thread, which saves a process the seconds of its imports."""
+    if processes == 1:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
 
 
 def copy_references(cases: dict[str, Any], folder: Path, file_ending: str) -> None:
