@@ -8,12 +8,14 @@ from pathlib import Path
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from gsl_experiments.atomic import write_json
 from gsl_experiments.config import available_cores, folds, in_checkout, model_folder, resolve_gpus
 from gsl_experiments.datasets import restore_labels
 from gsl_experiments.datasets.description import original_labels
 from gsl_experiments.errors import UserError
+from gsl_experiments.provenance import collect
 from gsl_experiments.training.precision import mixed_precision
 
 
@@ -38,6 +40,7 @@ def predict(cfg: DictConfig) -> None:
     if not missing:
         return
 
+    write_json(output / "provenance.json", collect(OmegaConf.to_container(cfg, resolve=True)))
     predictor = _predictor(cfg, model)
     predictor.initialize_from_trained_model_folder(str(model), checkpoints, "checkpoint_final.pth")
     with tempfile.TemporaryDirectory(dir=output, prefix=".partial_") as scratch:

@@ -1,5 +1,6 @@
 """The stages behind a training: tables, prediction of new images, evaluation of folders, nnU-Net's own commands."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -26,6 +27,12 @@ Configure = Callable[..., DictConfig]
 CASES = ("BraTS20_Phantom_001", "BraTS20_Phantom_002")
 GSL = ["loss=gsl", "schedule=linear", "training.epochs=2", "fold=[0,1]"]
 DICE_CE = ["loss=dice_ce", "training.epochs=2", "fold=0"]
+
+
+@pytest.fixture
+def configure(configure: Configure, workspace: Path) -> Configure:
+    """Keep the runs of this module apart from those of the other tests."""
+    return lambda *overrides: configure(f"paths.results={workspace / 'pipeline_results'}", *overrides)
 
 
 @pytest.fixture
@@ -63,6 +70,11 @@ def test_from_runs_to_tables(configure: Configure, capsys: pytest.CaptureFixture
     assert "2/5 folds" in table
     assert "1/5 folds" in table
     assert (tables / "table1.tex").exists()
+    provenance = json.loads((tables / "provenance.json").read_text())[
+        "nnUNetTrainerGSL__gsl_linear__3d_fullres"
+    ]
+    assert set(provenance) == {"fold_0", "fold_1"}
+    assert provenance["fold_0"]["training_seconds"] > 0
     tidy = pd.read_csv(tables / "table1.csv")
     row = tidy[(tidy["variant"] == "GSL") & (tidy["region"] == "Whole Tumor") & (tidy["metric"] == "dice")]
     expected = metrics[metrics["region"] == "Whole Tumor"]["dice"]
@@ -82,7 +94,10 @@ def test_new_images_are_predicted_in_original_labels_and_geometry(
         assert prediction.GetSize() == original.GetSize()
         np.testing.assert_allclose(prediction.GetOrigin(), original.GetOrigin(), atol=1e-5)
         assert set(np.unique(sitk.GetArrayFromImage(prediction))) <= {0, 1, 2, 4}
-    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [f"{case}.nii.gz" for case in CASES]
+    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [
+        *(f"{case}.nii.gz" for case in CASES),
+        "provenance.json",
+    ]
 
     stamp = (tmp_path / "out" / f"{CASES[0]}.nii.gz").stat().st_mtime_ns
     (tmp_path / "out" / f"{CASES[1]}.nii.gz").unlink()

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import distributed as dist
 
+from gsl_experiments.atomic import write_json
 from gsl_experiments.config import (
     available_cores,
     folds,
@@ -24,6 +25,7 @@ from gsl_experiments.config import (
     run_name,
 )
 from gsl_experiments.errors import UserError
+from gsl_experiments.provenance import collect
 from gsl_experiments.training.experiment import write_experiment_plans
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
@@ -37,6 +39,7 @@ def train(cfg: DictConfig) -> None:
     os.environ["nnUNet_n_proc_DA"] = str(loader_processes(cfg))
     folder, preprocessed = model_folder(cfg), preprocessed_folder(cfg)
     file_ending = json.loads((preprocessed / "dataset.json").read_text())["file_ending"]
+    write_json(folder / "provenance.json", collect(OmegaConf.to_container(cfg, resolve=True)))
     _announce(cfg, plans, f"{processes} x {'GPU' if gpus else 'CPU'}", folder)
 
     for fold in folds(cfg):

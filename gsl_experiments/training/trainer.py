@@ -368,6 +368,16 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         super().on_train_end()
         if self._progress is not None:
             self._progress.close()
+            self._record_duration()
+
+    def _record_duration(self) -> None:
+        """Add the time of all epochs, those before an interruption included, to the fold's provenance."""
+        starts, ends = (
+            self.logger.get_value(f"epoch_{which}_timestamps", step=None) for which in ("start", "end")
+        )
+        file = Path(self.output_folder) / "provenance.json"
+        seconds = sum(end - start for start, end in zip(starts, ends, strict=True))
+        write_json(file, json.loads(file.read_text()) | {"training_seconds": round(seconds, 1)})
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint beside its place and rename it, so that a killed run leaves the old one whole."""

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from gsl_experiments.config import model_folder, preprocessed_folder
 from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.stage import preprocess
 from gsl_experiments.training.experiment import write_experiment_plans
 from gsl_experiments.training.launch import held_out_cases, is_finished, train
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
@@ -153,6 +154,20 @@ def test_missing_predictions_are_made_without_training_again(configure: Configur
     train(cfg)
     assert prediction.read_bytes() == content
     assert (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns == stamp
+
+
+def test_the_2d_configuration_trains(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices of the image, of its labels and of their maps; a map knows the distance to other slices too."""
+    cfg = configure(
+        "loss=gsl", "configuration=2d", "planning.patch_size=[24,16]", "suffix=2d", "training.epochs=2"
+    )
+    preprocess(cfg)
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    trainer = make_trainer(cfg)
+    trainer.run_training()
+    batch = next(trainer.dataloader_val)
+    assert batch["dtm"].shape == (2, 4, 24, 16)
+    assert np.isfinite(trainer.logger.get_value("train_losses", step=None)).all()
 
 
 def test_two_processes_share_a_batch(configure: Configure) -> None:
