@@ -72,7 +72,7 @@ def add_run(results):
         )
         write_json(
             run / "dataset.json",
-            {"evaluation_regions": REGIONS, "original_labels": {"0": 0, "1": 1}, "file_ending": ".nii.gz"},
+            {"evaluation_regions": REGIONS, "labels": {"background": 0, "box": 1}, "file_ending": ".nii.gz"},
         )
         for fold in folds:
             for case in SPLITS[fold]["val"]:
@@ -219,7 +219,7 @@ def test_descriptions_that_lack_a_key_or_are_no_json(results, add_run):
         find_runs(results)
     write_json(path / "plans.json", {"gsl_experiment": EXPERIMENT})
     write_json(path / "dataset.json", {"file_ending": ".nii.gz"})
-    with pytest.raises(UserError, match=r"dataset\.json: no evaluation_regions"):
+    with pytest.raises(UserError, match=r"dataset\.json: no labels"):
         find_runs(results)
     (path / "plans.json").write_text("{")
     with pytest.raises(UserError, match=r"plans\.json: not valid JSON"):
