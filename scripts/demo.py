@@ -1,8 +1,8 @@
 """The main job on phantoms, from raw images to tables: what `make demo` runs.
 
-Two small synthetic datasets in the raw layouts of LiTS and BraTS are preprocessed, Dice-CE and GSL are trained on
-some folds of each, the held-out cases are predicted, and the tables compare them. Everything lies in `data/demo`.
-Arguments are Hydra overrides for every stage, for example `training.epochs=20 fold=all`.
+Two small synthetic datasets in the raw layouts of LiTS and BraTS are preprocessed, Dice-CE and GSL are trained on the
+first fold of each, the held-out cases are predicted, and the tables compare them. Everything lies in `data/demo`.
+Arguments are Hydra overrides for every stage, for example `fold=all`.
 """
 
 import sys
@@ -19,13 +19,17 @@ PATHS = [
     f"paths.tables={FOLDER}/tables",
 ]
 DATASETS = ("phantom_lits", "phantom_brats")
+FEW_STEPS = [
+    "fold=0",
+    "training.optimizer.lr=0.003",
+]  # the paper's rate, 0.0003, wants more steps than a demo has
 LOSSES = (["loss=dice_ce"], ["loss=gsl", "schedule=linear"])
 
 
 def main() -> None:
     """Run every stage in this process."""
     start = time.monotonic()
-    common = ["dataset=phantom_lits", *PATHS, "fold=[0,1]", *sys.argv[1:]]
+    common = ["dataset=phantom_lits", *PATHS, *FEW_STEPS, *sys.argv[1:]]
     configure_nnunet(compose(common))
 
     from gsl_experiments.preprocessing.stage import preprocess
