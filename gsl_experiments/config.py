@@ -15,6 +15,8 @@ from gsl_experiments.errors import UserError
 CHECKOUT = Path(__file__).resolve().parent.parent
 CONFIG_DIR = CHECKOUT / "configs"
 NUM_FOLDS = 5
+EXPERIMENT_KEY = "gsl_experiment"  # of the plans of a run: what was trained there
+_USERS_WORKER_PROCESSES = os.environ.get("nnUNet_def_n_proc")
 _USERS_LOADER_PROCESSES = os.environ.get("nnUNet_n_proc_DA")  # before `configure_nnunet` sets it
 
 
@@ -31,8 +33,9 @@ def configure_nnunet(cfg: DictConfig) -> None:
         os.environ[variable] = str(in_checkout(path))
     from gsl_experiments import EXT_TRAINER
 
-    os.environ.setdefault("nnUNet_extTrainer", EXT_TRAINER)
-    os.environ.setdefault("nnUNet_def_n_proc", str(worker_processes(cfg)))
+    others = os.environ.get("nnUNet_extTrainer", "").split(os.pathsep)
+    os.environ["nnUNet_extTrainer"] = os.pathsep.join(dict.fromkeys([*filter(None, others), EXT_TRAINER]))
+    os.environ["nnUNet_def_n_proc"] = str(worker_processes(cfg))
     # planning divides its work by this number, so 0 (load in the foreground) may not reach it
     os.environ["nnUNet_n_proc_DA"] = str(max(1, loader_processes(cfg)))
 
@@ -59,8 +62,15 @@ def model_folder(cfg: DictConfig) -> Path:
 
 
 def worker_processes(cfg: DictConfig) -> int:
-    """Return how many processes share the work on cases: ``processes``, by default one a core."""
-    return available_cores() if cfg.processes == "auto" else int(cfg.processes)
+    """Return how many processes share the work on cases: ``processes``, else ``nnUNet_def_n_proc``.
+
+    By default one a core, as long as each has 6 GB: nnU-Net's resampling of a large CT takes as much.
+    """
+    if cfg.processes != "auto":
+        return int(cfg.processes)
+    if _USERS_WORKER_PROCESSES is not None:
+        return int(_USERS_WORKER_PROCESSES)
+    return max(1, min(available_cores(), total_memory_gb() // 6))
 
 
 def loader_processes(cfg: DictConfig) -> int:
@@ -80,6 +90,14 @@ def loader_processes(cfg: DictConfig) -> int:
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def total_memory_gb() -> int:
+    """Return the machine's memory in GB, rounded down; plenty where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 10**9
+    except (AttributeError, ValueError, OSError):
+        return 10**6
 
 
 def run_name(cfg: DictConfig) -> str:

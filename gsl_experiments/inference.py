@@ -11,12 +11,22 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from omegaconf import DictConfig, OmegaConf
 
 from gsl_experiments.atomic import write_json
-from gsl_experiments.config import available_cores, folds, in_checkout, model_folder, resolve_gpus
+from gsl_experiments.config import (
+    EXPERIMENT_KEY,
+    NUM_FOLDS,
+    available_cores,
+    folds,
+    in_checkout,
+    model_folder,
+    resolve_gpus,
+)
 from gsl_experiments.datasets import restore_labels
 from gsl_experiments.datasets.description import original_labels
 from gsl_experiments.errors import UserError
 from gsl_experiments.provenance import collect
 from gsl_experiments.training.precision import mixed_precision
+
+CASES_AT_ONCE = 20
 
 
 def predict(cfg: DictConfig) -> None:
@@ -43,22 +53,27 @@ def predict(cfg: DictConfig) -> None:
     write_json(output / "provenance.json", collect(OmegaConf.to_container(cfg, resolve=True)))
     predictor = _predictor(cfg, model)
     predictor.initialize_from_trained_model_folder(str(model), checkpoints, "checkpoint_final.pth")
-    with tempfile.TemporaryDirectory(dir=output, prefix=".partial_") as scratch:
-        processes = max(1, available_cores() // 2)
-        with mixed_precision(predictor.device):
+    processes = max(1, min(3, available_cores() // 2))
+    remaining = list(missing)
+    while remaining:  # finished cases are put in their place every few cases
+        chunk, remaining = remaining[:CASES_AT_ONCE], remaining[CASES_AT_ONCE:]
+        with (
+            tempfile.TemporaryDirectory(dir=output, prefix=".partial_") as scratch,
+            mixed_precision(predictor.device),
+        ):
             predictor.predict_from_files(
-                [[str(file) for file in files] for files in missing.values()],
-                [str(Path(scratch) / case) for case in missing],
+                [[str(file) for file in missing[case]] for case in chunk],
+                [str(Path(scratch) / case) for case in chunk],
                 num_processes_preprocessing=processes,
                 num_processes_segmentation_export=processes,
             )
-        for case in missing:
-            predicted = Path(scratch) / f"{case}{ending}"
-            restore_labels(predicted, output / predicted.name, original_labels(dataset_json))
+            for case in chunk:
+                predicted = Path(scratch) / f"{case}{ending}"
+                restore_labels(predicted, output / predicted.name, original_labels(dataset_json))
 
 
 def _trained_folds(cfg: DictConfig, model: Path) -> list[int]:
-    trained = [f for f in range(5) if (model / f"fold_{f}" / "checkpoint_final.pth").exists()]
+    trained = [f for f in range(NUM_FOLDS) if (model / f"fold_{f}" / "checkpoint_final.pth").exists()]
     if not trained:
         raise UserError(f"{model} holds no trained fold: train it first, or name another with MODEL=folder")
     if cfg.fold == "all":
@@ -90,13 +105,13 @@ def _cases(source: Path, dataset_json: dict[str, object]) -> dict[str, list[Path
 def _predictor(cfg: DictConfig, model: Path) -> nnUNetPredictor:
     gpus = resolve_gpus(cfg, torch.cuda.device_count())
     torch.set_num_threads(1 if gpus else available_cores())
-    experiment = json.loads((model / "plans.json").read_text()).get("gsl_experiment", {})
+    experiment = json.loads((model / "plans.json").read_text()).get(EXPERIMENT_KEY, {})
     settings = experiment.get("inference", cfg.inference)
     return nnUNetPredictor(
         tile_step_size=settings["tile_step_size"],
         use_gaussian=settings["gaussian"],
         use_mirroring=settings["mirroring"],
-        perform_everything_on_device=gpus > 0,
+        perform_everything_on_device=True,
         device=torch.device("cuda" if gpus else "cpu"),
         allow_tqdm=True,
     )

@@ -1,5 +1,6 @@
 """Metrics of trained runs: the validation predictions of their complete folds, each case measured once."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +62,14 @@ def evaluate_runs(results: Path, preprocessed: Path, *, processes: int = 1) -> l
 
     Args:
         results: `nnUNet_results`.
-        preprocessed: `nnUNet_preprocessed`.
+        preprocessed: `nnUNet_preprocessed`; runs of a dataset that it lacks are left out, and said to be.
         processes: worker processes.
     """
     outcomes = []
     for run in find_runs(results):
+        if not (preprocessed / run.dataset_folder).is_dir():
+            print(f"{run.path}: left out, {preprocessed} has no {run.dataset_folder}", file=sys.stderr)
+            continue
         cases = evaluate_run(run, preprocessed, processes=processes)
         splits = read_splits(preprocessed / run.dataset_folder)
         outcomes.append(RunResult(run, cases, run.complete_folds(splits), len(splits)))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gsl_experiments.config import EXPERIMENT_KEY
 from gsl_experiments.datasets.description import evaluation_regions
 from gsl_experiments.errors import UserError
+from gsl_experiments.training.fold import is_finished
 
-EXPERIMENT_KEY = "gsl_experiment"
 _FOLD = "fold_"
 
 Splits = Sequence[Mapping[str, Sequence[str]]]
@@ -96,9 +97,7 @@ class Run:
 
     def is_complete(self, fold: int, cases: Sequence[str]) -> bool:
         """Whether the fold's training has ended and each of its validation cases has a prediction."""
-        return (self.path / f"{_FOLD}{fold}" / "checkpoint_final.pth").is_file() and all(
-            self.prediction_file(fold, case).is_file() for case in cases
-        )
+        return is_finished(self.path / f"{_FOLD}{fold}", cases, self.file_ending)
 
     def complete_folds(self, splits: Splits) -> tuple[int, ...]:
         """Folds whose results are final, out of those of `splits_final.json`."""

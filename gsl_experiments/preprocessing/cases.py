@@ -41,9 +41,23 @@ class CaseJob:
         """The file of the distance maps."""
         return maps_folder(self.cases_folder) / f"{self.identifier}.b2nd"
 
+    def is_preprocessed(self) -> bool:
+        """Whether nnU-Net's files are there, and younger than the raw ones."""
+        raw_times = [Path(file).stat().st_mtime for file in (*self.images, self.label)]
+        return all(file.exists() and file.stat().st_mtime >= max(raw_times) for file in self.case_files)
 
-def preprocess_case(job: CaseJob) -> tuple[str, list[int]]:
-    """Write whatever the case still lacks and return its identifier and voxels per class.
+    def has_maps(self) -> bool:
+        """Whether the maps are there, younger than the labels and made by the same rule."""
+        labels = self.case_files[1]
+        return (
+            self.maps_file.exists()
+            and self.maps_file.stat().st_mtime >= labels.stat().st_mtime
+            and read_metadata(self.maps_file)["absent_class"] == self.absent_class
+        )
+
+
+def preprocess_case(job: CaseJob) -> list[int]:
+    """Write whatever the case still lacks and return its voxels per class.
 
     Each file is written in a scratch folder and renamed, the maps last: what exists is whole.
     """
@@ -52,13 +66,13 @@ def preprocess_case(job: CaseJob) -> tuple[str, list[int]]:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        if not all(file.exists() for file in job.case_files):
+        if not job.is_preprocessed():
             _write_case(job, scratch)
-        if not job.maps_file.exists():
+        if not job.has_maps():
             _write_case_maps(job, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return job.identifier, read_metadata(job.maps_file)["voxels"]
+    return read_metadata(job.maps_file)["voxels"]
 
 
 def _write_case(job: CaseJob, scratch: Path) -> None:

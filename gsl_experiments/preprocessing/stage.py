@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,31 @@ def write_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any]:
         base_features=cfg.planning.base_features,
     )
     plans["gsl_preprocessing"] = choices
+    if existing is not None:
+        _refuse_mixing(
+            existing, plans, cfg.configuration, cases_folder(preprocessed, plans, cfg.configuration)
+        )
     write_json(path, plans)
     return plans
+
+
+def _refuse_mixing(before: dict[str, Any], now: dict[str, Any], configuration: str, folder: Path) -> None:
+    """Raise if cases were preprocessed by plans that a change of the dataset has made wrong."""
+    if not any(folder.glob("*.b2nd")) or configuration not in before["configurations"]:
+        return
+    keys = ["spacing", "normalization_schemes", "use_mask_for_norm"]
+    old, new = (json.loads(json.dumps(plans["configurations"][configuration])) for plans in (before, now))
+    changed = [key for key in keys if old[key] != new[key]]
+    intensities = "foreground_intensity_properties_per_channel"
+    if "CTNormalization" in new["normalization_schemes"] and before[intensities] != json.loads(
+        json.dumps(now[intensities])
+    ):
+        changed.append("intensity window")
+    if changed:
+        raise UserError(
+            f"the dataset has changed since {folder} was preprocessed, and with it its {', '.join(changed)}: "
+            f"delete {folder} and {maps_folder(folder)} to preprocess all cases anew"
+        )
 
 
 def _with_configuration(plans: dict[str, Any], configuration: str) -> dict[str, Any]:
@@ -184,7 +208,11 @@ def preprocess_cases(
         voxels = []
         for done in as_completed(running):
             try:
-                voxels.append(done.result()[1])
+                voxels.append(done.result())
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "a worker process was killed, by the system for want of memory? set processes=1"
+                ) from error
             except Exception as error:
                 pool.shutdown(cancel_futures=True)
                 raise UserError(f"case {running[done]} cannot be preprocessed: {error}") from error

@@ -15,12 +15,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gsl_experiments.atomic import write_json
-from gsl_experiments.config import model_folder, preprocessed_folder, run_name
+from gsl_experiments.config import EXPERIMENT_KEY, model_folder, preprocessed_folder, run_name
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.preprocessing.planning import plan_network
-
-KEY = "gsl_experiment"
 
 
 def write_experiment_plans(cfg: DictConfig) -> dict[str, Any]:
@@ -34,15 +32,17 @@ def write_experiment_plans(cfg: DictConfig) -> dict[str, Any]:
     base = _load_base_plans(cfg, preprocessed)
     plans = deepcopy(base)
     plans["plans_name"] = run_name(cfg)
-    if cfg.protocol != "nnunet" or "gsl_preprocessing" in base:
+    if "gsl_preprocessing" in base:
         plans["configurations"][cfg.configuration] = plan_network(
             base["configurations"][cfg.configuration],
             patch_size=cfg.planning.patch_size,
             batch_size=cfg.planning.batch_size,
             base_features=cfg.planning.base_features,
         )
-    plans[KEY] = describe(cfg)
-    _refuse_other_run(plans[KEY], model_folder(cfg), run_name(cfg))
+    else:
+        _refuse_another_network(cfg)
+    plans[EXPERIMENT_KEY] = describe(cfg)
+    _refuse_other_run(plans, cfg)
     write_json(preprocessed / f"{run_name(cfg)}.json", plans)
     return plans
 
@@ -93,17 +93,32 @@ def _load_base_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any]:
     return plans
 
 
-def _refuse_other_run(experiment: dict[str, Any], folder: Path, name: str) -> None:
-    """Raise unless the run's folder is new, or holds a run with the same settings."""
-    stored = folder / "plans.json"
+def _refuse_another_network(cfg: DictConfig) -> None:
+    """Raise where the configuration asks for another network than nnU-Net itself has planned."""
+    for key, planned_by_nnunet in (("patch_size", None), ("batch_size", None), ("base_features", 32)):
+        if cfg.planning[key] != planned_by_nnunet:
+            raise UserError(
+                f"planning.{key}={cfg.planning[key]}: {cfg.planning.plans_name} was written by nnU-Net and is taken "
+                f"as it is; allowed is {planned_by_nnunet}"
+            )
+
+
+def _refuse_other_run(plans: dict[str, Any], cfg: DictConfig) -> None:
+    """Raise unless the run's folder is new, or holds a run with the same settings and network."""
+    stored = model_folder(cfg) / "plans.json"
     if not stored.exists():
         return
-    before = json.loads(stored.read_text()).get(KEY, {})
-    changed = _first_difference(before, experiment)
+
+    def settings(of: dict[str, Any]) -> dict[str, Any]:
+        return of.get(EXPERIMENT_KEY, {}) | {"planning": of["configurations"].get(cfg.configuration)}
+
+    changed = _first_difference(
+        settings(json.loads(stored.read_text())), settings(json.loads(json.dumps(plans)))
+    )
     if changed:
         raise UserError(
-            f"run {name} is already there with other settings ({changed}): "
-            f"give this one a name of its own with suffix=..., or delete {folder}"
+            f"run {run_name(cfg)} is already there with other settings ({changed}): "
+            f"give this one a name of its own with suffix=..., or delete {model_folder(cfg)}"
         )
 
 

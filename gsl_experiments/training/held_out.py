@@ -57,8 +57,9 @@ def predict_held_out(trainer: nnUNetTrainerGSL, save_probabilities: bool = False
             str(scratch / case),
             save_probabilities,
         )
-        for file in sorted(scratch.glob(f"{case}.*"), key=lambda f: f.name.endswith(ending)):
-            file.replace(folder / file.name)
+        for written in (".npz", ".pkl", ending):  # the label image comes last and marks the case as done
+            if (scratch / f"{case}{written}").exists():
+                (scratch / f"{case}{written}").replace(folder / f"{case}{written}")
 
     pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(MAX_EXPORTS_AT_ONCE) as exporter:
@@ -89,12 +90,12 @@ def _predictor(trainer: nnUNetTrainerGSL) -> nnUNetPredictor:
         tile_step_size=settings["tile_step_size"],
         use_gaussian=settings["gaussian"],
         use_mirroring=settings["mirroring"],
-        perform_everything_on_device=trainer.device.type == "cuda",
+        perform_everything_on_device=True,
         device=trainer.device,
         allow_tqdm=False,
     )
     predictor.manual_initialization(
-        trainer.network,
+        trainer.bare_network(),  # compiled for training, it may still answer with a list of scales
         trainer.plans_manager,
         trainer.configuration_manager,
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from gsl_experiments.config import (
 from gsl_experiments.errors import UserError
 from gsl_experiments.provenance import collect
 from gsl_experiments.training.experiment import write_experiment_plans
+from gsl_experiments.training.fold import held_out_cases, is_finished
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
 
@@ -36,7 +38,7 @@ def train(cfg: DictConfig) -> None:
     plans = write_experiment_plans(cfg)
     processes = _processes(cfg, gpus, plans["configurations"][cfg.configuration]["batch_size"])
     device = torch.device("cuda" if gpus else "cpu")
-    os.environ["nnUNet_n_proc_DA"] = str(loader_processes(cfg))
+    os.environ["nnUNet_n_proc_DA"] = str(math.ceil(loader_processes(cfg) / processes))
     folder, preprocessed = model_folder(cfg), preprocessed_folder(cfg)
     file_ending = json.loads((preprocessed / "dataset.json").read_text())["file_ending"]
     write_json(folder / "provenance.json", collect(OmegaConf.to_container(cfg, resolve=True)))
@@ -60,6 +62,11 @@ def train_fold(
     """Train one fold, from its last checkpoint if there is one, and predict its held-out cases."""
     processes = dist.get_world_size() if dist.is_initialized() else 1
     torch.set_num_threads(max(1, available_cores() // processes) if device.type == "cpu" else 1)
+    if (
+        device.type == "cuda"
+    ):  # as nnU-Net's own launcher does; a fold may not inherit the last one's compilations
+        torch.backends.cudnn.benchmark = True
+        torch._dynamo.reset()
     plans = json.loads((preprocessed / f"{plans_name}.json").read_text())
     dataset_json = json.loads((preprocessed / "dataset.json").read_text())
     plans["continue_training"] = True
@@ -71,19 +78,6 @@ def train_fold(
     if checkpoint != final:
         trainer.run_training()
     trainer.perform_actual_validation()
-
-
-def held_out_cases(preprocessed: Path, fold: int) -> list[str]:
-    """Return the identifiers of the cases that the fold holds out."""
-    return json.loads((preprocessed / "splits_final.json").read_text())[fold]["val"]
-
-
-def is_finished(fold_folder: Path, held_out: list[str], file_ending: str) -> bool:
-    """Return whether the fold has its final checkpoint and a prediction of every held-out case."""
-    predictions = fold_folder / "validation"
-    return (fold_folder / "checkpoint_final.pth").exists() and all(
-        (predictions / f"{case}{file_ending}").exists() for case in held_out
-    )
 
 
 def _processes(cfg: DictConfig, gpus: int, batch_size: int) -> int:

@@ -63,7 +63,7 @@ class Objective(nn.Module):
         terms = [
             [weight * term for term in self._at_one_scale(scale_logits, scale_target, scale_dtm)]
             for weight, scale_logits, scale_target, scale_dtm in zip(
-                self.scale_weights, logits, target, dtm, strict=False
+                self.scale_weights, logits, target, dtm, strict=True
             )
             if weight != 0
         ]

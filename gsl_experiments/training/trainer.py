@@ -26,17 +26,18 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from gsl_experiments.atomic import write_json
 from gsl_experiments.class_weights import class_weights
+from gsl_experiments.config import EXPERIMENT_KEY
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.provenance import collect
 from gsl_experiments.training.dataloading import MapDataLoader, MapDataset
 from gsl_experiments.training.epoch_log import EpochLog
-from gsl_experiments.training.experiment import KEY
 from gsl_experiments.training.held_out import predict_held_out
 from gsl_experiments.training.objective import LossTerms, Objective
 from gsl_experiments.training.precision import mixed_precision
@@ -69,7 +70,7 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
     ) -> None:
-        if KEY not in plans:
+        if EXPERIMENT_KEY not in plans:
             raise UserError(
                 f"plans {plans['plans_name']} carry no experiment: "
                 "train with -p and the name of plans that `make plans` wrote"
@@ -82,7 +83,7 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         if self.device.type != "cuda":
             self.grad_scaler = None
 
-        self.experiment = plans[KEY]
+        self.experiment = plans[EXPERIMENT_KEY]
         settings = self.experiment["training"]
         self.initial_lr = settings["optimizer"]["lr"]
         self.num_epochs = settings["epochs"]
@@ -105,7 +106,7 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         """Return nnU-Net's planned network, initialised as PyTorch or as nnU-Net does."""
-        settings = plans_manager.plans[KEY]["training"]
+        settings = plans_manager.plans[EXPERIMENT_KEY]["training"]
         network = get_network_from_plans(
             configuration_manager.network_arch_class_name,
             configuration_manager.network_arch_init_kwargs,
@@ -225,6 +226,7 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
                 strict=True,
             )
         ]
+        seed_everything(self._fresh_seeds(1)[0])
         processes = get_allowed_n_proc_DA()
         if processes == 0:
             augmenters = [SingleThreadedAugmenter(loader, None) for loader in loaders]
@@ -235,7 +237,7 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
                     None,
                     num_processes=n,
                     num_cached=max(3, n // 2),
-                    seeds=[self.experiment["seed"] + 1000 * self.local_rank + worker for worker in range(n)],
+                    seeds=self._fresh_seeds(n + 1)[1:],
                     pin_memory=self.device.type == "cuda",
                     wait_time=0.002,
                 )
@@ -244,6 +246,11 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         for augmenter in augmenters:
             next(augmenter)  # starts the processes
         return augmenters[0], augmenters[1]
+
+    def _fresh_seeds(self, count: int) -> list[int]:
+        """Return seeds that no other process of the training has, nor this one when it started before."""
+        origin = [self.experiment["seed"], self.local_rank, self.current_epoch]
+        return np.random.SeedSequence(origin).generate_state(count).tolist()
 
     # How it is trained
 
@@ -359,16 +366,25 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
     def on_train_end(self) -> None:
         """Keep the best checkpoint as the final one where an inner validation split chooses it; else the last."""
         if self.experiment["training"]["inner_validation"]:
-            epoch = self.current_epoch
-            self.load_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
-            self.print_to_log_file(
-                f"final checkpoint: epoch {self.current_epoch - 1}, the best on the inner split"
-            )
-            self.current_epoch = epoch
+            self._restore_best_weights()
         super().on_train_end()
         if self._progress is not None:
             self._progress.close()
             self._record_duration()
+
+    def _restore_best_weights(self) -> None:
+        if self.is_ddp:
+            dist.barrier()  # the first process may still be writing them
+        file = Path(self.output_folder) / "checkpoint_best.pth"
+        checkpoint = torch.load(file, map_location=self.device, weights_only=False)
+        self.bare_network().load_state_dict(checkpoint["network_weights"])
+        best_epoch = checkpoint["current_epoch"] - 1
+        self.print_to_log_file(f"final checkpoint: epoch {best_epoch}, the best on the inner split")
+
+    def bare_network(self) -> nn.Module:
+        """Return the network without what DDP and torch.compile have wrapped around it."""
+        network: Any = self.network.module if self.is_ddp else self.network
+        return network._orig_mod if isinstance(network, OptimizedModule) else network
 
     def _record_duration(self) -> None:
         """Add the time of all epochs, those before an interruption included, to the fold's provenance."""
@@ -381,6 +397,8 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint beside its place and rename it, so that a killed run leaves the old one whole."""
+        if self.local_rank != 0:
+            return
         partial = f"{filename}.partial"
         super().save_checkpoint(partial)
         if Path(partial).exists():

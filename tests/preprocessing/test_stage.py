@@ -108,6 +108,40 @@ def test_a_second_call_redoes_only_what_is_missing(configure: Configure, cases: 
     np.testing.assert_array_equal(np.asarray(open_maps(victim)[:]), content)
 
 
+def test_a_corrected_label_redoes_its_case_and_no_other(
+    configure: Configure, cases: Path, workspace: Path
+) -> None:
+    victim = "BraTS20_Phantom_005"
+    file = workspace / "source" / victim / f"{victim}_seg.nii.gz"
+    image = sitk.ReadImage(str(file))
+    voxels = sitk.GetArrayFromImage(image)
+    corrected = sitk.GetImageFromArray(np.where(voxels == 1, 2, voxels).astype(np.uint8))
+    corrected.CopyInformation(image)
+    sitk.WriteImage(corrected, str(file))
+    before = {f: f.stat().st_mtime_ns for f in cases.parent.rglob("*.b2nd")}
+    preprocess(configure())
+    changed = {f.name for f, stamp in before.items() if f.stat().st_mtime_ns != stamp}
+    assert changed == {f"{victim}.b2nd", f"{victim}_seg.b2nd"}
+    assert not (labels_of(cases, victim) == 1).any()
+    absent = np.asarray(open_maps(maps_folder(cases) / f"{victim}.b2nd")[1])
+    assert (absent == absent[0, 0, 0]).all()
+    reference = sitk.ReadImage(str(cases.parent / "gt_segmentations" / f"{victim}.nii.gz"))
+    assert not (sitk.GetArrayViewFromImage(reference) == 1).any()
+
+
+def test_cases_of_plans_that_a_changed_dataset_makes_wrong_are_not_mixed(
+    configure: Configure, cases: Path
+) -> None:
+    plans = cases.parent / "paperPlans.json"
+    content = plans.read_text()
+    older = json.loads(content)
+    older["configurations"]["3d_fullres"]["spacing"] = [2.0, 1.0, 1.0]
+    plans.write_text(json.dumps(older))
+    with pytest.raises(UserError, match=r"the dataset has changed since .* its spacing: delete"):
+        preprocess(configure())
+    plans.write_text(content)
+
+
 def test_other_settings_are_not_mixed_into_preprocessed_data(configure: Configure) -> None:
     with pytest.raises(UserError, match=r"planning\.absent_class was diagonal and is zero"):
         preprocess(configure("planning.absent_class=zero"))
@@ -127,7 +161,7 @@ def test_data_that_is_not_there(configure: Configure, tmp_path: Path) -> None:
 
 
 def test_a_class_that_no_case_holds_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="1"):
+    with pytest.raises(UserError, match="class 1"):
         write_class_weights(np.array([10, 0, 5]), tmp_path / "cases")
 
 

@@ -207,12 +207,21 @@ def test_the_best_epoch_on_the_inner_split_is_the_final_checkpoint(
     assert all(torch.equal(final[key], best[key]) for key in best)
 
 
-def test_a_name_is_not_used_twice_for_different_settings(configure: Configure) -> None:
-    train(configure("loss=gdl", "fold=0", "training.epochs=1", "suffix=twice"))
-    with pytest.raises(
-        UserError, match=r"gdl_twice is already there with other settings \(epochs was 1 and is 2\)"
-    ):
-        train(configure("loss=gdl", "fold=0", "training.epochs=2", "suffix=twice"))
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("training.epochs=2", r"epochs was 1 and is 2"),
+        ("planning.batch_size=4", r"planning\.batch_size was 2 and is 4"),
+        ("planning.base_features=8", r"planning\.architecture\.arch_kwargs\.features_per_stage was"),
+    ],
+)
+def test_a_name_is_not_used_twice_for_different_settings(
+    configure: Configure, option: str, message: str
+) -> None:
+    chosen = ["loss=gdl", "fold=0", "suffix=twice", "training.epochs=1"]
+    train(configure(*chosen))
+    with pytest.raises(UserError, match=rf"gdl_twice is already there with other settings \({message}"):
+        train(configure(*chosen, option))
 
 
 def test_training_before_preprocessing(configure: Configure) -> None:

@@ -1,0 +1,20 @@
+"""A fold on disk: which cases it holds out, and whether it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def held_out_cases(preprocessed: Path, fold: int) -> list[str]:
+    """Return the identifiers of the cases that the fold holds out, by ``splits_final.json``."""
+    return json.loads((preprocessed / "splits_final.json").read_text())[fold]["val"]
+
+
+def is_finished(fold_folder: Path, held_out: Sequence[str], file_ending: str) -> bool:
+    """Return whether the fold has its final checkpoint and a prediction of every held-out case."""
+    predictions = fold_folder / "validation"
+    return (fold_folder / "checkpoint_final.pth").is_file() and all(
+        (predictions / f"{case}{file_ending}").is_file() for case in held_out
+    )
