@@ -21,7 +21,8 @@ from gsl_experiments.evaluation.stage import evaluate
 from gsl_experiments.inference import predict
 from gsl_experiments.reporting.stage import make_tables
 from gsl_experiments.training.experiment import write_experiment_plans
-from gsl_experiments.training.launch import held_out_cases, train
+from gsl_experiments.training.fold import held_out_cases
+from gsl_experiments.training.launch import train
 
 Configure = Callable[..., DictConfig]
 CASES = ("BraTS20_Phantom_001", "BraTS20_Phantom_002")

@@ -14,7 +14,8 @@ from gsl_experiments.config import model_folder, preprocessed_folder
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.stage import preprocess
 from gsl_experiments.training.experiment import write_experiment_plans
-from gsl_experiments.training.launch import held_out_cases, is_finished, train
+from gsl_experiments.training.fold import held_out_cases, is_finished
+from gsl_experiments.training.launch import train
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
 Configure = Callable[..., DictConfig]
@@ -171,10 +172,23 @@ def test_the_2d_configuration_trains(configure: Configure, monkeypatch: pytest.M
 
 
 def test_two_processes_share_a_batch(configure: Configure) -> None:
-    cfg = configure("loss=gsl", "fold=0", "training.epochs=1", "suffix=ddp", "cpu_processes=2")
+    cfg = configure("loss=gsl", "fold=0", "training.epochs=3", "suffix=ddp", "cpu_processes=2")
     train(cfg)
-    held_out = held_out_cases(preprocessed_folder(cfg), 0)
-    assert is_finished(model_folder(cfg) / "fold_0", held_out, ".nii.gz")
+    fold_folder = model_folder(cfg) / "fold_0"
+    assert is_finished(fold_folder, held_out_cases(preprocessed_folder(cfg), 0), ".nii.gz")
+    assert log_of(fold_folder)["alpha"] == [1.0, 0.5, 0.0]
+    assert not list(fold_folder.glob("*.partial"))
+
+
+def test_only_the_first_process_writes_checkpoints(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A second process that renames the first one's unfinished file would undo the care taken to write it."""
+    trainer = make_trainer(configure("loss=dl", "suffix=rank"))
+    (tmp_path / "checkpoint.pth.partial").write_text("half written by the first process")
+    monkeypatch.setattr(trainer, "local_rank", 1)
+    trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pth.partial"]
 
 
 def test_a_batch_that_cannot_be_split(configure: Configure) -> None:
@@ -197,14 +211,24 @@ def test_the_best_epoch_on_the_inner_split_is_the_final_checkpoint(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nnUNetTrainerGSL, "perform_actual_validation", lambda self: None)
+    validate = nnUNetTrainerGSL.on_validation_epoch_end
+
+    def first_epoch_is_best(trainer: nnUNetTrainerGSL, outputs: list[dict[str, np.ndarray]]) -> None:
+        validate(trainer, outputs)
+        trainer.logger.local_logger.my_fantastic_logging["ema_fg_dice"][-1] = 1 - 0.1 * trainer.current_epoch
+
+    monkeypatch.setattr(nnUNetTrainerGSL, "on_validation_epoch_end", first_epoch_is_best)
     cfg = configure("loss=dl", "fold=0", "suffix=best", "training.inner_validation=0.34", "training.epochs=3")
     train(cfg)
     fold_folder = model_folder(cfg) / "fold_0"
     final, best = (
-        torch.load(fold_folder / f"checkpoint_{which}.pth", weights_only=False)["network_weights"]
-        for which in ("final", "best")
+        torch.load(fold_folder / f"checkpoint_{which}.pth", weights_only=False) for which in ("final", "best")
     )
-    assert all(torch.equal(final[key], best[key]) for key in best)
+    assert best["current_epoch"] == 1
+    for key, weights in best["network_weights"].items():
+        assert torch.equal(final["network_weights"][key], weights)
+    assert len(final["logging"]["train_losses"]) == 3
+    assert json.loads((fold_folder / "provenance.json").read_text())["training_seconds"] > 0
 
 
 @pytest.mark.parametrize(
