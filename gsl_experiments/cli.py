@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -11,8 +12,11 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from gsl_experiments.config import CONFIG_DIR, check, configure_nnunet
+from gsl_experiments.checks import check
+from gsl_experiments.config import CONFIG_DIR, configure_nnunet
 from gsl_experiments.errors import UserError
+
+MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR}
 
 
 def run_stage(stage: Callable[[DictConfig], None]) -> None:
@@ -40,6 +44,10 @@ def report_errors(call: Callable[..., None], *arguments: DictConfig) -> None:
         _exit_with(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _exit_with(_first_line(error))
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        _exit_with(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         _exit_with("interrupted; call again to continue", status=130)
 

@@ -1,13 +1,10 @@
-"""The composed configuration: its checks, its paths, and the names it gives to things."""
+"""The composed configuration: its paths, and the names and numbers it gives to things."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from gsl_experiments.errors import UserError
@@ -122,97 +119,13 @@ def folds(cfg: DictConfig) -> list[int]:
     """Return the folds that ``fold`` names."""
     if cfg.fold == "all":
         return list(range(NUM_FOLDS))
-    chosen = list(cfg.fold) if OmegaConf.is_list(cfg.fold) else [cfg.fold]
-    for fold in chosen:
+    chosen = list(dict.fromkeys(cfg.fold)) if OmegaConf.is_list(cfg.fold) else [cfg.fold]
+    for fold in chosen or [None]:
         if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < NUM_FOLDS:
             raise UserError(
                 f"fold={cfg.fold}: allowed are all, a fold from 0 to {NUM_FOLDS - 1}, or a list of them"
             )
     return chosen
-
-
-def check(cfg: DictConfig) -> None:
-    """Raise :class:`UserError` for the first value of the configuration that makes no sense."""
-    folds(cfg)
-    _check_loss(cfg)
-    training = cfg.training
-    for key in ("epochs", "iterations_per_epoch", "val_iterations_per_epoch", "save_every"):
-        _check_positive(f"training.{key}", training[key])
-    for key in ("batch_size", "base_features"):
-        _check_positive(f"planning.{key}", cfg.planning[key], optional=key == "batch_size")
-    _check_patch(cfg.planning.patch_size)
-    _check_one_of("planning.target_spacing", cfg.planning.target_spacing, ("paper", "nnunet"))
-    _check_one_of("planning.absent_class", cfg.planning.absent_class, ("diagonal", "zero"))
-    _check_one_of("training.lr_schedule", training.lr_schedule, ("constant", "poly"))
-    _check_one_of("training.augmentation", training.augmentation, ("nnunet", "released_code"))
-    _check_one_of("training.initialization", training.initialization, ("pytorch", "nnunet"))
-    _check_one_of("training.ce_scale", training.ce_scale, ("paper", "voxel"))
-    _check_one_of(
-        "training.schedule_formula", training.schedule_formula, ("prose", "equation", "released_code")
-    )
-    if not 0 <= training.inner_validation < 1:
-        raise UserError(
-            f"training.inner_validation={training.inner_validation}: allowed is a share in [0, 1)"
-        )
-    if not 0 < cfg.inference.tile_step_size <= 1:
-        raise UserError(
-            f"inference.tile_step_size={cfg.inference.tile_step_size}: allowed is a share in (0, 1]"
-        )
-    if "__" in run_name(cfg):
-        raise UserError(
-            f"suffix={cfg.suffix}: two underscores in a row separate the parts of nnU-Net's folder names"
-        )
-    _check_schedule(cfg)
-
-
-def _check_loss(cfg: DictConfig) -> None:
-    loss = cfg.loss
-    _check_one_of("loss.region", loss.region, sorted(cfg.region_terms))
-    if loss.boundary is None and loss.region != loss.name:
-        raise UserError(
-            f"loss.region={loss.region}: loss={loss.name} is a region loss by itself; "
-            "a region term is chosen for hl, bl and gsl"
-        )
-
-
-def _check_schedule(cfg: DictConfig) -> None:
-    name, has_boundary = cfg.schedule.name, cfg.loss.boundary is not None
-    if name and not has_boundary:
-        raise UserError(
-            f"schedule={name}: loss={cfg.loss.name} has no boundary term and so no alpha to schedule"
-        )
-    if has_boundary and not name:
-        raise UserError(f"schedule=none: loss={cfg.loss.name} needs a schedule for alpha")
-    if name:
-        alpha = instantiate(cfg.schedule.alpha)
-        try:
-            alpha(0, cfg.training.epochs)
-        except ValueError as error:
-            raise UserError(f"schedule={name} with training.epochs={cfg.training.epochs}: {error}") from error
-
-
-def _check_patch(patch: Any) -> None:
-    if patch is None:
-        return
-    if len(patch) not in (2, 3) or any(not isinstance(p, int) or p <= 0 for p in patch):
-        given = f"[{','.join(str(p) for p in patch)}]"
-        raise UserError(
-            f"planning.patch_size={given}: allowed are two or three positive whole numbers, or null"
-        )
-
-
-def _check_positive(option: str, value: Any, *, optional: bool = False) -> None:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise UserError(
-            f"{option}={value}: allowed is a positive whole number{' or null' if optional else ''}"
-        )
-
-
-def _check_one_of(option: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise UserError(f"{option}={value}: allowed are {', '.join(allowed)}")
 
 
 def resolve_gpus(cfg: DictConfig, visible: int) -> int:

@@ -8,8 +8,9 @@ Arguments are Hydra overrides for every stage, for example `fold=all`.
 import sys
 import time
 
+from gsl_experiments.checks import check
 from gsl_experiments.cli import compose, report_errors
-from gsl_experiments.config import check, configure_nnunet
+from gsl_experiments.config import configure_nnunet
 
 FOLDER = "data/demo"
 PATHS = [

@@ -8,8 +8,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from gsl_experiments.checks import check
 from gsl_experiments.cli import compose
-from gsl_experiments.config import CHECKOUT, CONFIG_DIR, check, folds, resolve_gpus, run_name
+from gsl_experiments.config import CHECKOUT, CONFIG_DIR, folds, resolve_gpus, run_name
 from gsl_experiments.errors import UserError
 
 
@@ -132,7 +133,26 @@ def test_names_of_runs_keep_variants_apart() -> None:
         (["training.ce_scale=sum"], r"training.ce_scale=sum: allowed are paper, voxel"),
         (["training.inner_validation=1.5"], r"training.inner_validation=1.5: allowed"),
         (["inference.tile_step_size=0"], r"inference.tile_step_size=0: allowed"),
-        (["suffix=a__b"], r"suffix=a__b: two underscores"),
+        (
+            ["training.inner_validation=some"],
+            r"training.inner_validation=some: allowed is a number >= 0 and < 1",
+        ),
+        (["training.optimizer.lr=-1"], r"training.optimizer.lr=-1: allowed is a number > 0"),
+        (["training.gradient_clip=tight"], r"training.gradient_clip=tight: allowed"),
+        (["training.deep_supervision=maybe"], r"training.deep_supervision=maybe: allowed are true, false"),
+        (["training.mixed_precision=1"], r"training.mixed_precision=1: allowed are true, false"),
+        (["loss.class_weight_power=-1"], r"loss.class_weight_power=-1: allowed is a number >= 0"),
+        (["loss.name=null"], r"loss.name=None: allowed is a name"),
+        (["schedule=constant", "schedule.alpha.alpha=x"], r"schedule=constant with training.epochs=250"),
+        (["planning.patch_size=5"], r"planning.patch_size=5: allowed are two or three"),
+        (["seed=-3"], r"seed=-3: allowed is a whole number from 0"),
+        (["processes=0"], r"processes=0: allowed is a positive whole number"),
+        (["processes=many"], r"processes=many: allowed"),
+        (["loader_processes=-4"], r"loader_processes=-4: allowed is a whole number from 0"),
+        (["cpu_processes=0"], r"cpu_processes=0: allowed"),
+        (["fold=[]"], r"fold=\[\]: allowed are all"),
+        (["suffix=a__b"], r"suffix=a__b: the run would be called gsl_linear_a__b"),
+        (["suffix=a/b"], r"suffix=a/b: the run would be called"),
     ],
 )
 def test_wrong_values_name_the_option_what_was_given_and_what_is_allowed(
@@ -143,7 +163,9 @@ def test_wrong_values_name_the_option_what_was_given_and_what_is_allowed(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("fold", "expected"), [("all", [0, 1, 2, 3, 4]), ("3", [3]), ("[0,2]", [0, 2])])
+@pytest.mark.parametrize(
+    ("fold", "expected"), [("all", [0, 1, 2, 3, 4]), ("3", [3]), ("[0,2]", [0, 2]), ("[1,1]", [1])]
+)
 def test_folds(fold: str, expected: list[int]) -> None:
     assert folds(compose([f"fold={fold}"])) == expected
 

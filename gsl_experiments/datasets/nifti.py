@@ -1,8 +1,13 @@
 """Reading and writing NIfTI files: geometry from the header alone, and never a half-written file."""
 
+import gzip
+import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
@@ -80,12 +85,37 @@ def read_geometry(path: Path) -> Geometry:
     )
 
 
+def check_complete(path: Path) -> None:
+    """Reads a NIfTI file to its end: ITK fills what a truncated file lacks, and says nothing.
+
+    Raises:
+        DatasetError: if the file ends before its voxels do, or its compressed data is damaged.
+    """
+    try:
+        image: Any = nibabel.load(path)
+        voxels = image.dataobj
+        needed = voxels.offset + math.prod(voxels.shape) * voxels.dtype.itemsize
+        if path.name.endswith(".gz"):
+            with gzip.open(path) as file:
+                found = sum(len(block) for block in iter(lambda: file.read(1 << 20), b""))
+        else:
+            found = path.stat().st_size
+    except (OSError, EOFError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
+        raise DatasetError(f"{path}: damaged or cut off ({error}); download or convert it again") from error
+    if found < needed:
+        raise DatasetError(
+            f"{path}: cut off, {found} bytes where {needed} are needed; download or convert it again"
+        )
+
+
 def read_image(path: Path) -> sitk.Image:
     """Reads an image with SimpleITK.
 
     Raises:
-        DatasetError: if the file is missing or not readable.
+        DatasetError: if the file is missing, cut off or not readable.
     """
+    if nifti_stem(path) is not None and path.is_file():
+        check_complete(path)
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813
 
 from gsl_experiments.atomic import replacing
-from gsl_experiments.datasets.nifti import Geometry, read_geometry, read_image, write_image
+from gsl_experiments.datasets.nifti import Geometry, check_complete, read_geometry, read_image, write_image
 from gsl_experiments.datasets.raw import DatasetError, RawCase
 
 _logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class CaseWriter:
     def _place_image(self, source: Path, target: Path, geometry: Geometry) -> None:
         # nnU-Net refuses channels whose spacings differ at all: header noise cannot be linked.
         if source.name.endswith(self.ending) and read_geometry(source) == geometry:
+            check_complete(source)
             _link_or_copy(source, target)
         else:
             write_image(geometry.apply_to(read_image(source)), target)

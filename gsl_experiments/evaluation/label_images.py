@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from jaxtyping import Integer
 
+from gsl_experiments.datasets.nifti import read_image
 from gsl_experiments.errors import UserError
 
 # Programs round the headers that they write: grids this close, in mm and in direction cosines, are the same.
@@ -16,12 +17,9 @@ def read_labels(file: Path) -> sitk.Image:
     """Read a label image.
 
     Raises:
-        UserError: the file cannot be read as an image.
+        UserError: the file is cut off, or cannot be read as an image.
     """
-    try:
-        return sitk.ReadImage(str(file))
-    except RuntimeError as error:
-        raise UserError(f"{file}: not readable as an image") from error
+    return read_image(file)
 
 
 def label_array(image: sitk.Image, file: Path) -> Integer[np.ndarray, "*spatial"]:

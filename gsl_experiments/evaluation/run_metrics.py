@@ -148,7 +148,10 @@ def _read_kept(run: Run, stamps: Mapping[str, Mapping[str, int]]) -> dict[str, l
     file = run.path / METRICS_FILE
     if not file.is_file():
         return {}
-    table = read_metrics(file)
+    try:
+        table = read_metrics(file)
+    except ValueError:  # empty, or not a table: measured again
+        return {}
     if tuple(table.columns) != COLUMNS:
         return {}
     labels = {region: _spell(values) for region, values in run.regions.items()}

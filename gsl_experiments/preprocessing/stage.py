@@ -39,10 +39,9 @@ def preprocess(cfg: DictConfig) -> None:
     dataset_json = json.loads((raw / "dataset.json").read_text())
     cases = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
 
-    preprocessed.mkdir(parents=True, exist_ok=True)
+    folds = write_folds(sorted(cases), preprocessed / "splits_final.json")
     take_fingerprint(cfg, raw, preprocessed)
     plans = write_plans(cfg, preprocessed)
-    folds = write_folds(sorted(cases), preprocessed / "splits_final.json")
     voxels = preprocess_cases(cfg, cases, plans, dataset_json)
     copy_references(cases, preprocessed / "gt_segmentations", dataset_json["file_ending"])
     weights = write_class_weights(voxels, cases_folder(preprocessed, plans, cfg.configuration))

@@ -12,7 +12,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import torch
+from hydra.errors import HydraException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gsl_experiments.atomic import write_json
 from gsl_experiments.config import EXPERIMENT_KEY, model_folder, preprocessed_folder, run_name
@@ -42,6 +46,7 @@ def write_experiment_plans(cfg: DictConfig) -> dict[str, Any]:
     else:
         _refuse_another_network(cfg)
     plans[EXPERIMENT_KEY] = describe(cfg)
+    _try_targets(cfg)
     _refuse_other_run(plans, cfg)
     write_json(preprocessed / f"{run_name(cfg)}.json", plans)
     return plans
@@ -91,6 +96,26 @@ def _load_base_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any]:
             f"{weights / 'class_weights.json'} is missing: preprocessing has not finished ({call})"
         )
     return plans
+
+
+def _try_targets(cfg: DictConfig) -> None:
+    """Build what the configuration names, so that a slip shows before hours are spent."""
+    targets = {
+        f"region_terms.{cfg.loss.region}": cfg.region_terms[cfg.loss.region],
+        "loss.boundary": cfg.loss.boundary,
+        "training.optimizer": cfg.training.optimizer,
+    }
+    for option, target in targets.items():
+        if target is None and option == "loss.boundary":
+            continue
+        try:
+            built: Any = instantiate(target)
+            if built is None:
+                raise ValueError("it is null")
+            if option == "training.optimizer":
+                built([torch.nn.Parameter(torch.zeros(1))])
+        except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
+            raise UserError(f"{option}: cannot be built ({' '.join(str(error).split())})") from error
 
 
 def _refuse_another_network(cfg: DictConfig) -> None:

@@ -6,10 +6,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from gsl_experiments.errors import UserError
+
 
 def held_out_cases(preprocessed: Path, fold: int) -> list[str]:
     """Return the identifiers of the cases that the fold holds out, by ``splits_final.json``."""
-    return json.loads((preprocessed / "splits_final.json").read_text())[fold]["val"]
+    file = preprocessed / "splits_final.json"
+    if not file.exists():
+        raise UserError(f"{file} is missing: preprocess the dataset again (make preprocess)")
+    return json.loads(file.read_text())[fold]["val"]
 
 
 def is_finished(fold_folder: Path, held_out: Sequence[str], file_ending: str) -> bool:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -74,10 +75,20 @@ def train_fold(
     final, latest = (Path(trainer.output_folder) / f"checkpoint_{which}.pth" for which in ("final", "latest"))
     checkpoint = next((file for file in (final, latest) if file.exists()), None)
     if checkpoint is not None:
-        trainer.load_checkpoint(str(checkpoint))
+        _load(trainer, checkpoint)
     if checkpoint != final:
         trainer.run_training()
     trainer.perform_actual_validation()
+
+
+def _load(trainer: nnUNetTrainerGSL, checkpoint: Path) -> None:
+    try:
+        trainer.load_checkpoint(str(checkpoint))
+    except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{checkpoint} cannot be continued from ({reason}): delete it to train the fold again"
+        ) from error
 
 
 def _processes(cfg: DictConfig, gpus: int, batch_size: int) -> int:

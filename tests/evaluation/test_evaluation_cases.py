@@ -114,7 +114,7 @@ def test_unreadable_file_and_no_region(tmp_path):
     reference = write_labels(tmp_path / "r" / "c.nii.gz", boxes())
     broken = tmp_path / "c.nii.gz"
     broken.write_text("no image")
-    with pytest.raises(UserError, match=r"c\.nii\.gz: not readable as an image"):
+    with pytest.raises(UserError, match=r"c\.nii\.gz: damaged or cut off"):
         evaluate_case(broken, reference, REGIONS)
     with pytest.raises(UserError, match="no region"):
         evaluate_case(reference, reference, {})

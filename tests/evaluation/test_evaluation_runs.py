@@ -209,8 +209,17 @@ def test_a_reference_that_is_gone(results, preprocessed, add_run):
 
 def test_a_dataset_without_splits(results, tmp_path, add_run):
     add_run()
+    (tmp_path / "Dataset007_Boxes").mkdir()
     with pytest.raises(UserError, match=r"splits_final\.json: no such file"):
         evaluate_runs(results, tmp_path)
+
+
+def test_runs_of_a_dataset_that_is_not_preprocessed_here_are_left_out_and_said_to_be(
+    results, tmp_path, add_run, capsys
+):
+    add_run()
+    assert evaluate_runs(results, tmp_path) == []
+    assert "left out" in capsys.readouterr().err
 
 
 def test_descriptions_that_lack_a_key_or_are_no_json(results, add_run):

@@ -248,6 +248,34 @@ def test_a_name_is_not_used_twice_for_different_settings(
         train(configure(*chosen, option))
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "loss.boundary._target_=no.such.Loss",
+        "training.optimizer._target_=torch.no",
+        "region_terms.dice_ce=null",
+    ],
+)
+def test_what_the_configuration_names_is_built_before_anything_is_written(
+    configure: Configure, option: str
+) -> None:
+    cfg = configure("loss=gsl", "suffix=slip", option)
+    with pytest.raises(
+        UserError, match=rf"{option.split('=')[0].removesuffix('._target_')}: cannot be built"
+    ):
+        write_experiment_plans(cfg)
+    assert not (preprocessed_folder(cfg) / "gsl_linear_slip.json").exists()
+
+
+def test_a_damaged_checkpoint_is_named(configure: Configure) -> None:
+    cfg = configure("loss=bl", "schedule=linear", "fold=0", "suffix=damaged")
+    latest = model_folder(cfg) / "fold_0" / "checkpoint_latest.pth"
+    latest.parent.mkdir(parents=True)
+    latest.write_bytes(b"PK half of a checkpoint")
+    with pytest.raises(UserError, match=rf"{latest} cannot be continued from .*delete it"):
+        train(cfg)
+
+
 def test_training_before_preprocessing(configure: Configure) -> None:
     with pytest.raises(UserError, match=r"paperPlans.json is missing: preprocess first"):
         write_experiment_plans(configure("dataset.nnunet_name=Dataset599_Nowhere"))
