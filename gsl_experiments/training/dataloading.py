@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import blosc2
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from threadpoolctl import threadpool_limits
@@ -78,6 +81,25 @@ class MapDataLoader(nnUNetDataLoader):
         if self.patch_size_was_2d:
             sample = {name: tensor[:, 0] for name, tensor in sample.items()}
         return self.transforms(**sample) if self.transforms is not None else sample
+
+
+def start_loading(
+    loader: MapDataLoader, seeds: Sequence[int], *, pin_memory: bool
+) -> SingleThreadedAugmenter | NonDetMultiThreadedAugmenter:
+    """Return an endless stream of batches, loaded by one background process a seed, or in the foreground without."""
+    if not seeds:
+        return SingleThreadedAugmenter(loader, None)
+    stream = NonDetMultiThreadedAugmenter(
+        loader,
+        None,
+        num_processes=len(seeds),
+        num_cached=max(3, len(seeds) // 2),
+        seeds=list(seeds),
+        pin_memory=pin_memory,
+        wait_time=0.002,
+    )
+    next(stream)  # starts the processes
+    return stream
 
 
 def _stack(samples: list[Any]) -> Any:

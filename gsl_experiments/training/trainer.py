@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -13,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
-from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from hydra.utils import instantiate
 from nnunetv2.training.loss.dice import get_tp_fp_fn_tn
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
@@ -36,7 +35,7 @@ from gsl_experiments.config import EXPERIMENT_KEY
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.provenance import collect
-from gsl_experiments.training.dataloading import MapDataLoader, MapDataset
+from gsl_experiments.training.dataloading import MapDataLoader, MapDataset, start_loading
 from gsl_experiments.training.epoch_log import EpochLog
 from gsl_experiments.training.held_out import predict_held_out
 from gsl_experiments.training.objective import LossTerms, Objective
@@ -227,25 +226,13 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
             )
         ]
         seed_everything(self._fresh_seeds(1)[0])
+        pin_memory = self.device.type == "cuda"
+        train, val = loaders
         processes = get_allowed_n_proc_DA()
-        if processes == 0:
-            augmenters = [SingleThreadedAugmenter(loader, None) for loader in loaders]
-        else:
-            augmenters = [
-                NonDetMultiThreadedAugmenter(
-                    loader,
-                    None,
-                    num_processes=n,
-                    num_cached=max(3, n // 2),
-                    seeds=self._fresh_seeds(n + 1)[1:],
-                    pin_memory=self.device.type == "cuda",
-                    wait_time=0.002,
-                )
-                for loader, n in zip(loaders, (processes, max(1, processes // 2)), strict=True)
-            ]
-        for augmenter in augmenters:
-            next(augmenter)  # starts the processes
-        return augmenters[0], augmenters[1]
+        return (
+            start_loading(train, self._fresh_seeds(1 + processes)[1:], pin_memory=pin_memory),
+            start_loading(val, self._fresh_seeds(1 + math.ceil(processes / 2))[1:], pin_memory=pin_memory),
+        )
 
     def _fresh_seeds(self, count: int) -> list[int]:
         """Return seeds that no other process of the training has, nor this one when it started before."""
