@@ -19,6 +19,7 @@ from gsl_experiments.config import model_folder, preprocessed_folder
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation.stage import evaluate
 from gsl_experiments.inference import predict
+from gsl_experiments.preprocessing.stage import preprocess
 from gsl_experiments.reporting.stage import make_tables
 from gsl_experiments.training.experiment import write_experiment_plans
 from gsl_experiments.training.fold import held_out_cases
@@ -81,6 +82,12 @@ def test_from_runs_to_tables(configure: Configure, capsys: pytest.CaptureFixture
     expected = metrics[metrics["region"] == "Whole Tumor"]["dice"]
     np.testing.assert_allclose(row["mean"].item(), expected.mean())
     np.testing.assert_allclose(row["std"].item(), expected.std(ddof=0))
+
+
+def test_a_training_leaves_the_process_able_to_plan(configure: Configure) -> None:
+    """nnU-Net's planning divides by the number of loaders, which a training in the foreground sets to 0."""
+    train(configure(*DICE_CE))
+    preprocess(configure())
 
 
 def test_new_images_are_predicted_in_original_labels_and_geometry(

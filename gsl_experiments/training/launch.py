@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -39,7 +41,7 @@ def train(cfg: DictConfig) -> None:
     plans = write_experiment_plans(cfg)
     processes = _processes(cfg, gpus, plans["configurations"][cfg.configuration]["batch_size"])
     device = torch.device("cuda" if gpus else "cpu")
-    os.environ["nnUNet_n_proc_DA"] = str(math.ceil(loader_processes(cfg) / processes))
+    loaders = math.ceil(loader_processes(cfg) / processes)
     folder, preprocessed = model_folder(cfg), preprocessed_folder(cfg)
     file_ending = json.loads((preprocessed / "dataset.json").read_text())["file_ending"]
     write_json(folder / "provenance.json", collect(OmegaConf.to_container(cfg, resolve=True)))
@@ -50,10 +52,11 @@ def train(cfg: DictConfig) -> None:
             print(f"{run_name(cfg)} fold {fold} is finished: skipped")
             continue
         start = time.monotonic()
-        if processes > 1:
-            _train_with_torchrun(cfg, fold, processes, device)
-        else:
-            train_fold(preprocessed, run_name(cfg), cfg.configuration, fold, device)
+        with _loader_processes(loaders):
+            if processes > 1:
+                _train_with_torchrun(cfg, fold, processes, device)
+            else:
+                train_fold(preprocessed, run_name(cfg), cfg.configuration, fold, device)
         print(f"{run_name(cfg)} fold {fold} took {(time.monotonic() - start) / 60:.1f} minutes")
 
 
@@ -65,7 +68,7 @@ def train_fold(
     torch.set_num_threads(max(1, available_cores() // processes) if device.type == "cpu" else 1)
     if (
         device.type == "cuda"
-    ):  # as nnU-Net's own launcher does; a fold may not inherit the last one's compilations
+    ):  # as nnU-Net's own launcher; and a fold does not inherit the last one's compilations
         torch.backends.cudnn.benchmark = True
         torch._dynamo.reset()
     plans = json.loads((preprocessed / f"{plans_name}.json").read_text())
@@ -79,6 +82,17 @@ def train_fold(
     if checkpoint != final:
         trainer.run_training()
     trainer.perform_actual_validation()
+
+
+@contextmanager
+def _loader_processes(number: int) -> Iterator[None]:
+    """Tell the trainer, and processes it starts, how many loaders to run; nnU-Net's planning could not bear a 0."""
+    before = os.environ["nnUNet_n_proc_DA"]
+    os.environ["nnUNet_n_proc_DA"] = str(number)
+    try:
+        yield
+    finally:
+        os.environ["nnUNet_n_proc_DA"] = before
 
 
 def _load(trainer: nnUNetTrainerGSL, checkpoint: Path) -> None:
