@@ -19,15 +19,19 @@ from gsl_experiments.errors import UserError
 MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR}
 
 
-def run_stage(stage: Callable[[DictConfig], None]) -> None:
+def run_stage(stage: Callable[[DictConfig], None], *, reads_settings: bool = True) -> None:
     """Compose the configuration from the command line, check it, and hand it to ``stage``.
+
+    A stage that measures what is there does not read the settings of a training: ``reads_settings=False`` leaves
+    them unchecked.
 
     Exits with status 2 and one line on standard error for whatever the user can mend; anything else is a bug of
     ours and keeps its traceback.
     """
 
     def checked_stage(cfg: DictConfig) -> None:
-        check(cfg)
+        if reads_settings:
+            check(cfg)
         configure_nnunet(cfg)
         stage(cfg)
 

@@ -13,4 +13,4 @@ def stage(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(stage)
+    run_stage(stage, reads_settings=False)
