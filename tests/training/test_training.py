@@ -19,7 +19,13 @@ from gsl_experiments.training.launch import train
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
 Configure = Callable[..., DictConfig]
-SCHEDULES = {"step5": ["training.epochs=6"], "linear": [], "cosine": [], "constant": []}
+
+
+def on_the_workspaces_data(protocol: str) -> list[str]:
+    """Overrides for a protocol's training, on the data that the workspace has preprocessed for another one."""
+    planning = {"plans_name": "paperPlans", "target_spacing": "paper", "zscore_on_nonzero": "true"}
+    planning |= {"batch_size": "2", "patch_size": "[16,24,16]", "base_features": "4"}
+    return [f"protocol={protocol}", *(f"planning.{key}={value}" for key, value in planning.items())]
 
 
 def make_trainer(cfg: DictConfig, fold: int = 0) -> nnUNetTrainerGSL:
@@ -33,7 +39,7 @@ def log_of(fold_folder: Path) -> dict[str, list[float]]:
     return torch.load(fold_folder / "checkpoint_final.pth", weights_only=False)["logging"]
 
 
-@pytest.mark.parametrize("protocol", ["paper", "nnunet"])
+@pytest.mark.parametrize("protocol", ["paper", "released_code", "nnunet"])
 @pytest.mark.parametrize(
     ("loss", "schedule"),
     [
@@ -42,16 +48,18 @@ def log_of(fold_folder: Path) -> dict[str, list[float]]:
         ("gdl", None),
         ("hl", "linear"),
         ("bl", "cosine"),
+        ("gsl", "linear"),
         ("gsl", "step5"),
+        ("gsl", "step25"),
+        ("gsl", "step50"),
+        ("gsl", "cosine"),
         ("gsl", "constant"),
     ],
 )
 def test_a_step_of_every_loss_changes_the_network(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, loss: str, schedule: str | None, protocol: str
 ) -> None:
-    chosen = [f"loss={loss}", f"protocol={protocol}", "suffix=step", "planning.plans_name=paperPlans"]
-    chosen += ["planning.target_spacing=paper", "planning.zscore_on_nonzero=true", "planning.batch_size=2"]
-    chosen += ["planning.patch_size=[16,24,16]", "planning.base_features=4", "training.epochs=6"]
+    chosen = [f"loss={loss}", "suffix=step", "training.epochs=120", *on_the_workspaces_data(protocol)]
     cfg = configure(*chosen, *([f"schedule={schedule}"] if schedule else []))
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
     trainer = make_trainer(cfg)
@@ -114,6 +122,16 @@ def test_a_run_from_training_to_predictions(configure: Configure, workspace: Pat
     assert (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns == stamp, (
         "a finished fold was trained again"
     )
+
+
+@pytest.mark.parametrize("protocol", ["released_code", "nnunet"])
+def test_a_fold_of_the_other_protocols(configure: Configure, protocol: str) -> None:
+    """Inner split, constant blending and no mirroring for one; SGD, clipping and deep supervision for the other."""
+    length = ["training.epochs=8", "training.iterations_per_epoch=2", "training.val_iterations_per_epoch=1"]
+    cfg = configure("loss=gsl", "schedule=linear", "fold=0", *length, *on_the_workspaces_data(protocol))
+    train(cfg)
+    held_out = held_out_cases(preprocessed_folder(cfg), 0)
+    assert is_finished(model_folder(cfg) / "fold_0", held_out, ".nii.gz")
 
 
 def test_a_broken_off_run_continues_with_its_next_epoch(
