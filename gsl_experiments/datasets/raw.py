@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsl_experiments.datasets.finding import Finding
 from gsl_experiments.errors import UserError
 
 # nnU-Net takes "<identifier>_seg.b2nd" for a segmentation, so that ending is not free.
@@ -43,6 +44,8 @@ class RawDataset:
         regions: name -> nnU-Net labels whose union is evaluated under that name.
         label_geometry_from_image: the headers of the label files are not reliable; only their shape is
             checked.
+        incomplete: what the layout itself found wrong with cases that it therefore left out of ``cases``: a
+            missing modality or label, a name that occurs twice.
 
     Raises:
         DatasetError: if there is no case, an identifier is repeated or not usable, or the labels, the map,
@@ -55,6 +58,7 @@ class RawDataset:
     label_map: dict[int, int]
     regions: dict[str, tuple[int, ...]]
     label_geometry_from_image: bool = False
+    incomplete: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what nnU-Net would choke on later."""
