@@ -47,3 +47,17 @@ def sum_over_space(tensor: Tensor) -> Tensor:
     An elementwise product summed here, unlike a matrix product, is neither narrowed by autocast nor by TF32.
     """
     return tensor.sum(dim=tuple(range(2, tensor.ndim)))
+
+
+def voxels_inside(target_onehot: Tensor) -> Tensor:
+    """Count each example's voxels, (B, C, *spatial) to (B,): the N of the equations, at least 1.
+
+    A voxel of no class, T = 0 for all k, lies outside the image and is not counted.
+    """
+    return sum_over_space(target_onehot).sum(dim=1).clamp_min(1)
+
+
+def mean_over_classes_and_voxels(tensor: Tensor, target_onehot: Tensor) -> Tensor:
+    """Return 1/(C N) times the sum over k and i, for each example, then the mean over the batch."""
+    total = sum_over_space(tensor).sum(dim=1)
+    return (total / (tensor.shape[1] * voxels_inside(target_onehot))).mean()

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsl_experiments.losses.arguments import check_same_shape, in_one_precision
+from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, mean_over_classes_and_voxels
 from gsl_experiments.losses.inputs import LossInputs
 
 
@@ -21,7 +21,7 @@ def boundary_loss(
 
     Args:
         probs: P, in [0, 1], (B, C, *spatial).
-        target_onehot: T, of the same shape; only its shape is looked at, D holds all that eq. (9) asks of it.
+        target_onehot: T, 0 or 1, of the same shape; only N is read from it, D holds all else that eq. (9) asks of it.
         dtm: D, signed distance in mm to the reference's boundary, negative inside, of the same shape.
 
     Returns:
@@ -35,8 +35,8 @@ def boundary_loss(
     as expensive as can be, a map of 0 leaves it out of the sum, though not out of C.
     """
     check_same_shape(probs=probs, target_onehot=target_onehot, dtm=dtm)
-    probs, dtm = in_one_precision(probs, dtm)
-    return (dtm * probs).mean()
+    probs, target_onehot, dtm = in_one_precision(probs, target_onehot, dtm)
+    return mean_over_classes_and_voxels(dtm * probs, target_onehot)
 
 
 class BoundaryLoss(nn.Module):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsl_experiments.losses.arguments import check_same_shape, in_one_precision
+from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, voxels_inside
 from gsl_experiments.losses.inputs import LossInputs
 
 CEScale = Literal["paper", "voxel"]
@@ -43,7 +43,8 @@ def cross_entropy_loss(
     if ce_scale not in get_args(CEScale):
         raise ValueError(f'ce_scale is "{ce_scale}", expected one of {get_args(CEScale)}')
     logits, target_onehot = in_one_precision(logits, target_onehot)
-    per_voxel = F.cross_entropy(logits, target_onehot)
+    total = F.cross_entropy(logits, target_onehot, reduction="none").flatten(1).sum(dim=1)
+    per_voxel = (total / voxels_inside(target_onehot)).mean()
     return per_voxel / logits.shape[1] if ce_scale == "paper" else per_voxel
 
 

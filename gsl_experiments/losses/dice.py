@@ -1,7 +1,10 @@
 """Dice loss (eq. 3)."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch import distributed as dist
+from torch.distributed.nn.functional import all_reduce
 
 from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, sum_over_space
 from gsl_experiments.losses.inputs import LossInputs
@@ -10,7 +13,10 @@ _EPSILON = 1e-6  # voxels
 
 
 def dice_loss(
-    probs: Float[Tensor, "B C *spatial"], target_onehot: Float[Tensor, "B C *spatial"]
+    probs: Float[Tensor, "B C *spatial"],
+    target_onehot: Float[Tensor, "B C *spatial"],
+    *,
+    batch_dice: bool = False,
 ) -> Float[Tensor, ""]:
     """One minus the mean overlap of the classes, background included, in [0, 1].
 
@@ -21,6 +27,8 @@ def dice_loss(
     Args:
         probs: P, in [0, 1], (B, C, *spatial).
         target_onehot: T, 0 or 1, of the same shape.
+        batch_dice: take the sums over i through the whole batch, as nnU-Net does where its plans say so; the
+            batch of all processes where several share one.
 
     Returns:
         A scalar, best 0 (P = T), worst 1 (no class overlaps its reference).
@@ -37,12 +45,27 @@ def dice_loss(
     probs, target_onehot = in_one_precision(probs, target_onehot)
     overlap = sum_over_space(target_onehot * probs)
     size = sum_over_space(target_onehot.square()) + sum_over_space(probs.square())
+    if batch_dice:
+        overlap, size = _sum_over_batch(torch.stack((overlap, size)))
     return ((size - 2 * overlap) / (size + _EPSILON)).mean()
+
+
+def _sum_over_batch(sums: Float[Tensor, "2 B C"]) -> Float[Tensor, "2 C"]:
+    """Sum over the examples of this process and, in a way that gradients follow, of all others."""
+    total = sums.sum(dim=1)
+    if dist.is_available() and dist.is_initialized():
+        total = all_reduce(total)
+    return total
 
 
 class DiceLoss(nn.Module):
     """`dice_loss` as a module."""
 
+    def __init__(self, batch_dice: bool = False) -> None:
+        """Store whether the examples of a batch are taken together."""
+        super().__init__()
+        self.batch_dice = batch_dice
+
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the Dice loss of the inputs."""
-        return dice_loss(inputs.probs, inputs.target_onehot)
+        return dice_loss(inputs.probs, inputs.target_onehot, batch_dice=self.batch_dice)

@@ -14,6 +14,7 @@ def dice_ce_loss(
     target_onehot: Float[Tensor, "B C *spatial"],
     *,
     ce_scale: CEScale = "paper",
+    batch_dice: bool = False,
     probs: Float[Tensor, "B C *spatial"] | None = None,
 ) -> Float[Tensor, ""]:
     """Sum of the Dice loss and the cross entropy, in [0, inf).
@@ -27,6 +28,7 @@ def dice_ce_loss(
         target_onehot: T, 0 or 1, of the same shape.
         ce_scale: "paper" divides the second term by C N as eq. (4) does, "voxel" by N as nnU-Net and the
             paper's released code do.
+        batch_dice: see `dice_loss`.
         probs: P where the caller has it already, which saves a second softmax.
 
     Returns:
@@ -42,17 +44,25 @@ def dice_ce_loss(
     if probs is None:
         (wide_logits,) = in_one_precision(logits)
         probs = wide_logits.softmax(dim=1)
-    return dice_loss(probs, target_onehot) + cross_entropy_loss(logits, target_onehot, ce_scale=ce_scale)
+    dice = dice_loss(probs, target_onehot, batch_dice=batch_dice)
+    return dice + cross_entropy_loss(logits, target_onehot, ce_scale=ce_scale)
 
 
 class DiceCELoss(nn.Module):
     """`dice_ce_loss` as a module."""
 
-    def __init__(self, ce_scale: CEScale = "paper") -> None:
-        """Store how the cross entropy is scaled."""
+    def __init__(self, ce_scale: CEScale = "paper", batch_dice: bool = False) -> None:
+        """Store how the cross entropy is scaled, and whether the Dice takes a batch's examples together."""
         super().__init__()
         self.ce_scale: CEScale = ce_scale
+        self.batch_dice = batch_dice
 
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the Dice-CE loss of the inputs."""
-        return dice_ce_loss(inputs.logits, inputs.target_onehot, ce_scale=self.ce_scale, probs=inputs.probs)
+        return dice_ce_loss(
+            inputs.logits,
+            inputs.target_onehot,
+            ce_scale=self.ce_scale,
+            batch_dice=self.batch_dice,
+            probs=inputs.probs,
+        )

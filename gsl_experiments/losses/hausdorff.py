@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsl_experiments.losses.arguments import check_same_shape, in_one_precision
+from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, mean_over_classes_and_voxels
 from gsl_experiments.losses.inputs import LossInputs
 
 
@@ -36,7 +36,7 @@ def hausdorff_loss(
     """
     check_same_shape(probs=probs, target_onehot=target_onehot, dtm=dtm)
     probs, target_onehot, dtm = in_one_precision(probs, target_onehot, dtm)
-    return ((target_onehot - probs) * dtm).square().mean()
+    return mean_over_classes_and_voxels(((target_onehot - probs) * dtm).square(), target_onehot)
 
 
 class HausdorffLoss(nn.Module):

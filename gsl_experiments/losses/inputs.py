@@ -17,7 +17,7 @@ class LossInputs(NamedTuple):
     Attributes:
         logits: the network's output, (B, C, *spatial).
         probs: P, their softmax over the classes, in [0, 1].
-        target_onehot: T, 1 at the reference's class and 0 elsewhere.
+        target_onehot: T, 1 at the reference's class and 0 elsewhere. P, T and D are 0 outside the image.
         dtm: D, signed distance maps of the reference in mm, negative inside; None where no loss needs them.
         class_weights: w, one number for each class, (C,); None where no loss needs them.
     """
@@ -41,7 +41,8 @@ class LossInputs(NamedTuple):
 
         Args:
             logits: the network's output, (B, C, *spatial), any floating type.
-            target: integer labels below C, (B, 1, *spatial) or (B, *spatial); a negative one is background.
+            target: integer labels below C, (B, 1, *spatial) or (B, *spatial). A negative one marks a voxel
+                outside the image, such as a patch's padding: it counts nothing in any loss.
             dtm: signed distance maps in mm, (B, C, *spatial), any floating type.
             class_weights: (C,), any floating type.
 
@@ -69,9 +70,15 @@ class LossInputs(NamedTuple):
             check_class_weights(class_weights, num_classes)
             _, class_weights = in_one_precision(logits, class_weights)
 
-        labels = target.reshape(batch, 1, *spatial).clamp_min(0).long()
-        target_onehot = torch.zeros_like(logits, requires_grad=False).scatter_(1, labels, 1.0)
-        return cls(logits, logits.softmax(dim=1), target_onehot, dtm, class_weights)
+        labels = target.reshape(batch, 1, *spatial).long()
+        inside = labels >= 0
+        target_onehot = torch.zeros_like(logits, requires_grad=False)
+        target_onehot.scatter_(1, labels.clamp_min(0), inside.to(logits.dtype))
+        probs = logits.softmax(dim=1)
+        if not inside.all():
+            probs = probs * inside
+            dtm = dtm * inside if dtm is not None else None
+        return cls(logits, probs, target_onehot, dtm, class_weights)
 
     def required_dtm(self, loss: torch.nn.Module) -> Float[Tensor, "B C *spatial"]:
         """Return the distance maps, or raise a ValueError that names the loss which needs them."""
