@@ -20,7 +20,12 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
         partial = Path(folder) / path.name
-        yield partial
+        try:
+            yield partial
+        except OSError as error:
+            if error.filename is None:  # a write that failed does not say of which file
+                error.filename = str(path)
+            raise
         partial.replace(path)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from gsl_experiments.config import folds, run_name
+from gsl_experiments.config import folds, rendezvous, run_name
 from gsl_experiments.errors import UserError
 
 
@@ -21,6 +21,7 @@ def check(cfg: DictConfig) -> None:
     _check_loss(cfg)
     _check_planning(cfg)
     _check_training(cfg)
+    _check_one_of("dataset.on_error", cfg.dataset.on_error, ("stop", "exclude"))
     _check_number("inference.tile_step_size", cfg.inference.tile_step_size, above=0, up_to=1)
     for key in ("gaussian", "mirroring"):
         _check_one_of(f"inference.{key}", cfg.inference[key], (True, False))
@@ -36,9 +37,15 @@ def _check_run(cfg: DictConfig) -> None:
             "single underscores, which name a folder"
         )
     _check_whole("seed", cfg.seed, at_least=0)
+    _check_one_of("deterministic", cfg.deterministic, (True, False))
     _check_whole("cpu_processes", cfg.cpu_processes, at_least=1)
+    _check_whole("nodes", cfg.nodes, at_least=1)
+    _check_whole("max_restarts", cfg.max_restarts, at_least=0)
+    rendezvous(cfg)
     if cfg.processes != "auto":
         _check_whole("processes", cfg.processes, at_least=1)
+    if cfg.memory_gb != "auto":
+        _check_number("memory_gb", cfg.memory_gb, above=0)
     if cfg.loader_processes != "auto":
         _check_whole("loader_processes", cfg.loader_processes, at_least=0)
 
@@ -73,6 +80,8 @@ def _check_training(cfg: DictConfig) -> None:
     if training.gradient_clip is not None:
         _check_number("training.gradient_clip", training.gradient_clip, above=0)
     _check_number("training.inner_validation", training.inner_validation, at_least=0, below=1)
+    _check_whole("training.non_finite_patience", training.non_finite_patience, at_least=0)
+    _check_one_of("training.batch_dice", training.batch_dice, (True, False, "planned"))
     for key in ("deep_supervision", "mixed_precision"):
         _check_one_of(f"training.{key}", training[key], (True, False))
     for key, allowed in (

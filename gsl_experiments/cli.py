@@ -16,7 +16,16 @@ from gsl_experiments.checks import check
 from gsl_experiments.config import CONFIG_DIR, configure_nnunet
 from gsl_experiments.errors import UserError
 
-MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR}
+MENDABLE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ENOTDIR,
+}
 
 
 def run_stage(stage: Callable[[DictConfig], None], *, reads_settings: bool = True) -> None:
@@ -44,16 +53,24 @@ def report_errors(call: Callable[..., None], *arguments: DictConfig) -> None:
     """Call, and turn an error that the user can mend into one line and a status."""
     try:
         call(*arguments)
-    except UserError as error:
-        _exit_with(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _exit_with(_first_line(error))
-    except OSError as error:
-        if error.errno not in MENDABLE:
-            raise
-        _exit_with(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         _exit_with("interrupted; call again to continue", status=130)
+    except Exception as error:
+        line = users_error(error)
+        if line is None:
+            raise
+        _exit_with(line)
+
+
+def users_error(error: Exception) -> str | None:
+    """Return the line that tells the user what to mend; None for a bug of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _first_line(error)
+    if isinstance(error, OSError) and error.errno in MENDABLE:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return None
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:

@@ -22,6 +22,7 @@ def configure_nnunet(cfg: DictConfig) -> None:
 
     Must run before the first import of nnunetv2, which reads some of them at import.
     """
+    name_dataset(cfg)
     for variable, path in (
         ("nnUNet_raw", cfg.paths.raw),
         ("nnUNet_preprocessed", cfg.paths.preprocessed),
@@ -35,6 +36,33 @@ def configure_nnunet(cfg: DictConfig) -> None:
     os.environ["nnUNet_def_n_proc"] = str(worker_processes(cfg))
     # planning divides its work by this number, so 0 (load in the foreground) may not reach it
     os.environ["nnUNet_n_proc_DA"] = str(max(1, loader_processes(cfg)))
+
+
+def name_dataset(cfg: DictConfig) -> None:
+    """Put the name of the folder that ``dataset.id`` chooses into the configuration; other datasets have one.
+
+    Raises:
+        UserError: no folder of nnU-Net's three has that number or name, or several have.
+    """
+    if cfg.dataset.nnunet_name is not None:
+        return
+    folders = [in_checkout(path) for path in (cfg.paths.raw, cfg.paths.preprocessed, cfg.paths.results)]
+    if cfg.dataset.raw is not None:
+        raise UserError(
+            f"dataset.raw={cfg.dataset.raw}: an nnU-Net dataset is taken from {folders[0]}; put it there"
+        )
+    present = sorted(
+        {f.name for folder in folders for f in folder.glob("Dataset[0-9][0-9][0-9]_?*") if f.is_dir()}
+    )
+    choice = "null" if cfg.dataset.id is None else str(cfg.dataset.id)
+    number = int(choice) if choice.isdecimal() else None
+    names = [name for name in present if choice in (name, name[11:]) or int(name[7:10]) == number]
+    if len(names) != 1:
+        unknown = "choose a dataset" if cfg.dataset.id is None else "no such dataset"
+        problem = "several datasets are called so" if names else unknown
+        held = ", ".join(names or present) or "none"
+        raise UserError(f"dataset.id={choice}: {problem}; nnU-Net's folders ({folders[0]}, ...) hold {held}")
+    cfg.dataset.nnunet_name = cfg.dataset.name = names[0]
 
 
 def in_checkout(path: str | Path) -> Path:
@@ -63,11 +91,21 @@ def worker_processes(cfg: DictConfig) -> int:
 
     By default one a core, as long as each has 6 GB: nnU-Net's resampling of a large CT takes as much.
     """
+    return _chosen_processes(cfg) or max(1, min(available_cores(), total_memory_gb() // 6))
+
+
+def preprocessing_processes(cfg: DictConfig) -> int:
+    """Return how many processes may preprocess cases: as :func:`worker_processes`, by default one a core.
+
+    How many of them work at a time is decided by the memory that their cases need.
+    """
+    return _chosen_processes(cfg) or available_cores()
+
+
+def _chosen_processes(cfg: DictConfig) -> int | None:
     if cfg.processes != "auto":
         return int(cfg.processes)
-    if _USERS_WORKER_PROCESSES is not None:
-        return int(_USERS_WORKER_PROCESSES)
-    return max(1, min(available_cores(), total_memory_gb() // 6))
+    return None if _USERS_WORKER_PROCESSES is None else int(_USERS_WORKER_PROCESSES)
 
 
 def loader_processes(cfg: DictConfig) -> int:
@@ -126,6 +164,23 @@ def folds(cfg: DictConfig) -> list[int]:
                 f"fold={cfg.fold}: allowed are all, a fold from 0 to {NUM_FOLDS - 1}, or a list of them"
             )
     return chosen
+
+
+def rendezvous(cfg: DictConfig) -> tuple[str, int] | None:
+    """Return host and port at which the nodes of a training meet; None where there is only one.
+
+    Raises:
+        UserError: there are several nodes and no such place, or it is not given as host:port.
+    """
+    if cfg.nodes == 1 and cfg.rendezvous is None:
+        return None
+    host, _, port = str(cfg.rendezvous or "").rpartition(":")
+    if cfg.nodes == 1 or not host or not port.isdigit() or not 0 < int(port) + NUM_FOLDS < 2**16:
+        raise UserError(
+            f"rendezvous={'null' if cfg.rendezvous is None else cfg.rendezvous} with nodes={cfg.nodes}: allowed are "
+            "host:port of the first node for several nodes, such as node1:29400, and null for one"
+        )
+    return host, int(port)
 
 
 def resolve_gpus(cfg: DictConfig, visible: int) -> int:

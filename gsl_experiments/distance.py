@@ -1,7 +1,7 @@
 """Signed distance transform maps (D of eqs. 7, 9 and 12), in millimetres."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -90,17 +90,35 @@ def signed_distance_maps(
     Raises:
         ValueError: the labels are not integers or reach `num_classes`, or as in `signed_distance_map`.
     """
+    maps = each_signed_distance_map(labels, num_classes, spacing_mm, absent_class=absent_class)
+    dtms = np.empty((num_classes, *labels.shape), dtype=np.float32)
+    for dtm, map_of_class in zip(dtms, maps, strict=True):
+        dtm[...] = map_of_class
+    return dtms
+
+
+def each_signed_distance_map(
+    labels: NDArray[np.integer],
+    num_classes: int,
+    spacing_mm: Sequence[float],
+    *,
+    absent_class: AbsentClass = "diagonal",
+) -> Iterator[NDArray[np.float32]]:
+    """The maps of `signed_distance_maps`, one after the other: for images whose maps do not fit into memory at once.
+
+    The labels are checked before the first map is asked for.
+    """
     _check_image(labels, spacing_mm)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels have dtype {labels.dtype}, expected integers")
     if labels.max() >= num_classes:
         raise ValueError(f"label {labels.max()} is out of range for {num_classes} classes")
-
-    dtms = np.empty((num_classes, *labels.shape), dtype=np.float32)
-    for label, dtm in enumerate(dtms):
-        mask = labels == label if label > 0 else labels <= 0
-        dtm[...] = signed_distance_map(mask, spacing_mm, absent_class=absent_class)
-    return dtms
+    return (
+        signed_distance_map(
+            labels == label if label > 0 else labels <= 0, spacing_mm, absent_class=absent_class
+        )
+        for label in range(num_classes)
+    )
 
 
 def _check_image(image: NDArray[np.generic], spacing_mm: Sequence[float]) -> None:

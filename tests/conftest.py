@@ -44,6 +44,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def overrides(workspace: Path) -> list[str]:
+    """The command line of a script that works in the workspace."""
+    return _overrides(workspace)
+
+
+@pytest.fixture
 def configure(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     """Compose a configuration for the workspace and point nnU-Net at it."""
     for variable in ("raw", "preprocessed", "results"):

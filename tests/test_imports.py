@@ -11,7 +11,7 @@ import gsl_experiments
 
 PACKAGE = Path(gsl_experiments.__file__).parent
 MATHEMATICS = ("distance", "class_weights", "schedules", "losses", "metrics")
-STAGES = ("datasets", "preprocessing", "training", "inference", "evaluation", "reporting")
+STAGES = ("datasets", "validation", "preprocessing", "training", "inference", "evaluation", "reporting")
 
 
 def modules() -> dict[str, Path]:

@@ -15,6 +15,9 @@ from gsl_experiments.atomic import replacing
 from gsl_experiments.datasets.raw import DatasetError
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+# Files written by different programs disagree in the last digits of their headers: below this, in mm and in
+# direction cosines, two grids are the same.
+HEADER_NOISE = 1e-3
 
 
 def nifti_stem(path: Path) -> str | None:

@@ -32,15 +32,20 @@ class CaseWriter:
         folder: the nnU-Net raw folder.
         ending: file ending of all images and labels in it.
         label_map: raw label value -> nnU-Net label.
-        channels: number of channels of each case.
+        channel_order: for each channel its place in a 4D file of all channels.
         label_geometry_from_image: compare only the shape of a label with its image's.
     """
 
     folder: Path
     ending: str
     label_map: dict[int, int]
-    channels: int
+    channel_order: tuple[int, ...]
     label_geometry_from_image: bool
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of each case."""
+        return len(self.channel_order)
 
     def image_files(self, case: RawCase) -> list[Path]:
         """The image files of a case, one a channel."""
@@ -68,7 +73,7 @@ class CaseWriter:
                 for source, target in zip(case.images, self.image_files(case), strict=True):
                     self._place_image(source, target, geometry)
             else:
-                _split_channels(case.images[0], self.image_files(case))
+                _split_channels(case.images[0], self.image_files(case), self.channel_order)
             write_image(label, self.label_file(case))
         except DatasetError as error:
             return str(error)
@@ -125,9 +130,9 @@ def _link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, partial)
 
 
-def _split_channels(source: Path, targets: list[Path]) -> None:
+def _split_channels(source: Path, targets: list[Path], channel_order: tuple[int, ...]) -> None:
     image = read_image(source)
-    for channel, target in enumerate(targets):
+    for channel, target in zip(channel_order, targets, strict=True):
         write_image(sitk.Extract(image, [*image.GetSize()[:3], 0], [0, 0, 0, channel]), target)
 
 

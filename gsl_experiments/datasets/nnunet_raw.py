@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from gsl_experiments.atomic import replacing
 from gsl_experiments.datasets.nnunet_case import CaseWriter
-from gsl_experiments.datasets.raw import DatasetError, RawCase, RawDataset
+from gsl_experiments.datasets.raw import DatasetError, RawCase, RawDataset, first_of
 
 # A worker costs seconds to start: it has to have some cases to be worth it.
 _CASES_PER_PROCESS = 8
@@ -22,10 +22,10 @@ def write_nnunet_raw(dataset: RawDataset, folder: Path, *, processes: int = 1) -
 
     Writes ``imagesTr/CASE_0000.nii.gz``, ..., ``labelsTr/CASE.nii.gz`` and at the very end ``dataset.json``,
     to whose nnU-Net keys are added ``evaluation_regions`` (name -> nnU-Net labels), ``original_labels``
-    (nnU-Net label -> raw label) and ``label_map`` (raw label -> nnU-Net label). The file ending is ``.nii``
-    if all images have it. Images that can be used as they are become symbolic links, or copies where links
-    are not possible. Labels are written as uint8 with the geometry of their image. A case that is there and
-    newer than its raw files is left alone; an interrupted call never leaves half a file.
+    (nnU-Net label -> raw label), ``label_map`` (raw label -> nnU-Net label) and ``edition``. The file ending
+    is ``.nii`` if all images have it. Images that can be used as they are become symbolic links, or copies
+    where links are not possible. Labels are written as uint8 with the geometry of their image. A case that is
+    there and newer than its raw files is left alone; an interrupted call never leaves half a file.
 
     Args:
         dataset: what to write.
@@ -33,25 +33,30 @@ def write_nnunet_raw(dataset: RawDataset, folder: Path, *, processes: int = 1) -
         processes: number of worker processes; few cases are written without any.
 
     Raises:
-        DatasetError: if the folder holds another dataset or foreign cases, if an image is not readable or its
-            channels differ in geometry (by more than 0.001 mm), or if a label file is not readable, is not on
-            the grid of its image (only its shape counts where ``dataset`` says that label headers are not
-            reliable) or holds a value that is not in the label map. All cases are checked; the error shows
-            the first bad file and counts the others, the good cases stay written.
+        DatasetError: if ``dataset`` has incomplete cases, if the folder holds another dataset or foreign
+            cases, if an image is not readable or its channels differ in geometry (by more than 0.001 mm), or
+            if a label file is not readable, is not on the grid of its image (only its shape counts where
+            ``dataset`` says that label headers are not reliable) or holds a value that is not in the label
+            map. All cases are checked; the error shows the first bad file and counts the others, the good
+            cases stay written.
         ValueError: if ``processes`` is less than 1.
     """
     if processes < 1:
         raise ValueError(f"processes must be at least 1, not {processes}")
+    if dataset.incomplete:
+        raise DatasetError(first_of(dataset.incomplete))
     writer = CaseWriter(
         folder=folder,
         ending=_common_ending(dataset),
         label_map=dataset.label_map,
-        channels=len(dataset.channel_names),
+        channel_order=dataset.channel_order or tuple(range(len(dataset.channel_names))),
         label_geometry_from_image=dataset.label_geometry_from_image,
     )
     description = _describe(dataset, writer.ending)
     _check_folder(writer, dataset, description)
     pending = [case for case in dataset.cases if not writer.is_up_to_date(case)]
+    if dataset.unlabelled:
+        print(f"{dataset.unlabelled} cases of test or validation sets without labels are passed over")
     description_file = folder / "dataset.json"
     if pending:
         # Its presence says that every case is in place.
@@ -81,6 +86,7 @@ def _describe(dataset: RawDataset, ending: str) -> dict[str, Any]:
         "evaluation_regions": {name: list(labels) for name, labels in dataset.regions.items()},
         "original_labels": {str(label): raw for label, raw in dataset.original_labels.items()},
         "label_map": {str(raw): label for raw, label in dataset.label_map.items()},
+        "edition": dataset.edition,
     }
 
 
@@ -94,6 +100,10 @@ def _check_folder(writer: CaseWriter, dataset: RawDataset, description: Mapping[
             raise DatasetError(
                 f"{file}: not valid JSON ({error}); delete the folder or choose another"
             ) from error
+        if not isinstance(present, dict):
+            raise DatasetError(f"{file}: not a JSON object; delete the folder or choose another")
+        # A folder that was written before editions were told apart has none.
+        present.setdefault("edition", dataset.edition)
         for key in description:
             if key != "numTraining" and present.get(key) != description[key]:
                 raise DatasetError(

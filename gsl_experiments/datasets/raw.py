@@ -46,6 +46,10 @@ class RawDataset:
             checked.
         incomplete: what the layout itself found wrong with cases that it therefore left out of ``cases``: a
             missing modality or label, a name that occurs twice.
+        edition: which release or copy of the dataset it is, as far as names tell.
+        unlabelled: number of cases of test and validation sets without labels, which were passed over.
+        channel_order: where a 4D file holds all channels: the place in it of each of ``channel_names``; by
+            default the channels are in that order.
 
     Raises:
         DatasetError: if there is no case, an identifier is repeated or not usable, or the labels, the map,
@@ -59,10 +63,15 @@ class RawDataset:
     regions: dict[str, tuple[int, ...]]
     label_geometry_from_image: bool = False
     incomplete: tuple[Finding, ...] = ()
+    edition: str = ""
+    unlabelled: int = 0
+    channel_order: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuses what nnU-Net would choke on later."""
         _check_labels(self.labels, self.label_map, self.regions)
+        if self.incomplete and not self.cases:
+            raise DatasetError(f"no case is complete: {first_of(self.incomplete)}")
         _check_cases(self.cases, len(self.channel_names))
 
     @property
@@ -72,6 +81,12 @@ class RawDataset:
             label: min(raw for raw, mapped in self.label_map.items() if mapped == label)
             for label in self.labels.values()
         }
+
+
+def first_of(findings: tuple[Finding, ...]) -> str:
+    """The first of some findings in one line, and how many more there are."""
+    others = len(findings) - 1
+    return f"{findings[0]}" + (f" (and {others} more problem{'s' * (others > 1)})" if others else "")
 
 
 def _check_labels(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from gsl_experiments.atomic import write_text
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation.cases import CASE_COLUMNS, FilePair, Row, evaluate_pairs
 from gsl_experiments.evaluation.runs import Run, find_runs, read_splits
+from gsl_experiments.validation import Exclusion, read_exclusion
 
 METRICS_FILE = "metrics.csv"
 # What a stored row was computed from: it is kept while all of it is unchanged.
@@ -34,12 +35,24 @@ class RunResult:
         cases: one row a case and region, all complete folds pooled, with the columns of `metrics.csv`.
         complete_folds: the folds that the rows come from.
         total_folds: how many folds the dataset is split into.
+        exclusion: the cases that the dataset is without, because their files have errors.
     """
 
     run: Run
     cases: pd.DataFrame
     complete_folds: tuple[int, ...]
     total_folds: int
+    exclusion: Exclusion = field(default_factory=Exclusion)
+
+    @property
+    def number_of_cases(self) -> str:
+        """How many cases the rows hold: `369 cases`, or `368 of 369 cases (1 excluded)`."""
+        number, excluded = self.cases["case"].nunique(), len(self.exclusion.excluded)
+        return (
+            f"{number} of {self.exclusion.cases} cases ({excluded} excluded)"
+            if excluded
+            else f"{number} cases"
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,8 @@ def evaluate_runs(results: Path, preprocessed: Path, *, processes: int = 1) -> l
             continue
         cases = evaluate_run(run, preprocessed, processes=processes)
         splits = read_splits(preprocessed / run.dataset_folder)
-        outcomes.append(RunResult(run, cases, run.complete_folds(splits), len(splits)))
+        exclusion = read_exclusion(preprocessed / run.dataset_folder)
+        outcomes.append(RunResult(run, cases, run.complete_folds(splits), len(splits), exclusion))
     return outcomes
 
 

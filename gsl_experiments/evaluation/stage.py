@@ -30,7 +30,7 @@ def evaluate(cfg: DictConfig) -> None:
         raise UserError(f"{results} holds no trained run: train one first (make train)")
     for outcome in outcomes:
         folds = f"{len(outcome.complete_folds)}/{outcome.total_folds} folds"
-        print(f"{outcome.run.path / METRICS_FILE}: {outcome.cases['case'].nunique()} cases, {folds}")
+        print(f"{outcome.run.path / METRICS_FILE}: {outcome.number_of_cases}, {folds}")
 
 
 def _evaluate_folders(cfg: DictConfig) -> None:

@@ -4,18 +4,76 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
+from nnunetv2.utilities.json_export import recursive_fix_for_json_export
+from omegaconf import DictConfig
 
+from gsl_experiments.atomic import write_json
 from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.recipe import PLANS_KEY, recipe, refuse_mixing
 
 MIN_FEATURE_MAP_EDGE = 4  # nnU-Net's smallest edge of the bottleneck
 MAX_FEATURES = {2: 512, 3: 320}  # nnU-Net's, by dimension
+
+
+def nnunets_own_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any] | None:
+    """Return the plans that nnU-Net itself has written under the configured name; None if there are none."""
+    path = preprocessed / f"{cfg.planning.plans_name}.json"
+    plans = json.loads(path.read_text()) if path.exists() else None
+    return None if plans is None or PLANS_KEY in plans else plans
+
+
+def write_plans(cfg: DictConfig, preprocessed: Path, dataset_json: dict[str, Any]) -> dict[str, Any]:
+    """Write the plans that all runs of this protocol share, and return them.
+
+    Plans that nnU-Net itself has written (``nnUNetPlans`` of a dataset that the user preprocessed before) are taken
+    as they are. A change of what the preprocessed data depends on is refused: the old data would be mixed in.
+    """
+    existing = nnunets_own_plans(cfg, preprocessed)
+    plans = _make_plans(cfg) if existing is None else existing
+    if cfg.configuration not in plans["configurations"]:
+        allowed = ", ".join(plans["configurations"])
+        raise UserError(
+            f"configuration={cfg.configuration}: nnU-Net planned {allowed} for {plans['dataset_name']}"
+        )
+    recipes = {
+        name: recipe(plans, name, dataset_json, cfg.planning.absent_class)
+        for name, planned in plans["configurations"].items()
+        if "spacing" in planned
+    }
+    if existing is None:
+        configurations = plans["configurations"]
+        configurations[cfg.configuration] = plan_network(
+            configurations[cfg.configuration],
+            patch_size=cfg.planning.patch_size,
+            batch_size=cfg.planning.batch_size,
+            base_features=cfg.planning.base_features,
+        )
+    refuse_mixing(plans, recipes, preprocessed)
+    if existing is None:
+        write_json(preprocessed / f"{cfg.planning.plans_name}.json", plans)
+    return plans
+
+
+def _make_plans(cfg: DictConfig) -> dict[str, Any]:
+    plans = plan_dataset(
+        cfg.dataset.nnunet_name,
+        plans_name=cfg.planning.plans_name,
+        target_spacing=cfg.planning.target_spacing,
+        zscore_on_nonzero=cfg.planning.zscore_on_nonzero,
+    )
+    recursive_fix_for_json_export(plans)
+    choices = ("target_spacing", "zscore_on_nonzero", "absent_class")
+    plans[PLANS_KEY] = {key: cfg.planning[key] for key in choices}
+    return plans
 
 
 class PaperPlanner(ExperimentPlanner):

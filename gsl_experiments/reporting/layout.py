@@ -21,6 +21,8 @@ _EMPTY_NOTE = (
 )
 _PAPER_NOTE = "Beside ours: the paper's value [our mean minus the paper's]."
 
+_SHOWN_CASES = 10
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -114,10 +116,18 @@ def _row_cells(row: TableRow, with_paper: bool) -> list[Cell]:
     notes = [*([] if row.status == "complete" else [row.status]), *row.notes]
     return [
         *cells,
-        Cell(str(row.cases) if row.result else NOTHING),
+        Cell(_cases_text(row)),
         Cell(row.folds or NOTHING),
         Cell("; ".join(notes)),
     ]
+
+
+def _cases_text(row: TableRow) -> str:
+    """Number of pooled cases; of how many, if the dataset is without some."""
+    if row.result is None:
+        return NOTHING
+    exclusion = row.result.exclusion
+    return f"{row.cases} of {exclusion.cases}" if exclusion.excluded else str(row.cases)
 
 
 def _paper_text(row: TableRow, metric: Metric) -> str:
@@ -140,6 +150,16 @@ def _notes(groups: Sequence[Sequence[TableRow]], with_paper: bool) -> tuple[str,
             notes.append(
                 f"{group[0].region}, cases with an empty reference / prediction: {'; '.join(counts)}."
             )
+    excluded = {
+        case: None
+        for group in groups
+        for row in group
+        if row.result
+        for case in row.result.exclusion.excluded
+    }
+    if excluded:
+        names = ", ".join(list(excluded)[:_SHOWN_CASES]) + ", ..." * (len(excluded) > _SHOWN_CASES)
+        notes.append(f"Excluded from the dataset, because of errors in their files: {names}.")
     return tuple(notes)
 
 
@@ -149,10 +169,10 @@ def _provenance(rows: Sequence[TableRow]) -> tuple[str, ...]:
     for row in rows:
         if row.result is None:
             continue
-        run, cases = row.result.run, row.result.cases["case"].nunique()
+        run = row.result.run
         experiment = run.experiment
         lines[run.name] = (
             f"{row.variant}: {run.name}, protocol {experiment.protocol}, {experiment.epochs} epochs, "
-            f"seed {experiment.seed}, {row.folds} folds, {cases} cases"
+            f"seed {experiment.seed}, {row.folds} folds, {row.result.number_of_cases}"
         )
     return tuple(lines.values())

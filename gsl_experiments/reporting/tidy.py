@@ -16,6 +16,7 @@ COLUMNS = (
     "mean",
     "std",
     "cases",
+    "cases_excluded",
     "reference_empty",
     "prediction_empty",
     "folds_complete",
@@ -32,7 +33,16 @@ COLUMNS = (
     "epochs",
     "seed",
 )
-_COUNTS = ("cases", "reference_empty", "prediction_empty", "folds_complete", "folds_total", "epochs", "seed")
+_COUNTS = (
+    "cases",
+    "cases_excluded",
+    "reference_empty",
+    "prediction_empty",
+    "folds_complete",
+    "folds_total",
+    "epochs",
+    "seed",
+)
 
 
 def to_csv(table: str, dataset: str, rows: Sequence[tuple[str, TableRow]]) -> str:
@@ -81,6 +91,7 @@ def _state(row: TableRow) -> dict[str, object]:
         return state
     experiment = row.result.run.experiment
     return state | {
+        "cases_excluded": len(row.result.exclusion.excluded),
         "reference_empty": row.reference_empty,
         "prediction_empty": row.prediction_empty,
         "folds_complete": len(row.result.complete_folds),

@@ -1,8 +1,15 @@
-"""nnU-Net's dataset and loader, with the distance maps of a case beside its image and segmentation."""
+"""nnU-Net's dataset and patches, with the distance maps of a case beside its image and segmentation.
+
+Each example of a training is a function of the seed and of its place in the training alone: the number of its batch and
+its place in that batch. So batches are the same however many processes load them, however fast they are, and over
+however many processes a batch is shared; and a training goes on from any batch without a stored random state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +17,15 @@ import blosc2
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
-from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
-from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from threadpoolctl import threadpool_limits
+from torch.utils.data import DataLoader
 
 from gsl_experiments.preprocessing.maps import maps_folder, open_maps
+from gsl_experiments.training.interruption import ignore_signals
+from gsl_experiments.training.transforms import OUTSIDE, ComposeTransforms
 
 
 class MapDataset(nnUNetDatasetBlosc2):
@@ -47,32 +56,68 @@ class MapDataset(nnUNetDatasetBlosc2):
         return open_maps(maps_folder(Path(self.source_folder)) / f"{identifier}.b2nd")
 
 
-class MapDataLoader(nnUNetDataLoader):
-    """nnU-Net's patch sampling; a batch holds ``dtm`` beside ``data`` and ``target``.
+class PatchBatches(nnUNetDataLoader):
+    """The batches of a training, numbered from 0: nnU-Net's patches, with ``dtm`` beside ``data`` and ``target``.
 
-    Outside the image the map is 0, which counts nothing in the boundary losses.
+    Args:
+        dataset: the cases to draw from.
+        patch_size: size of the patch that is cut and handed to the transforms.
+        final_patch_size: size of the patch that the transforms return.
+        label_manager: nnU-Net's.
+        batch_size: examples of a whole batch, over all processes.
+        places: the places in the batch whose examples this process loads.
+        oversample_foreground: share of a batch, its last places, whose patches are centred on foreground.
+        transforms: what each example goes through.
+        seed: whatever tells this training and this purpose from others.
+
+    A batch holds ``data`` (B, channels, *patch), ``target`` (B, 1, *patch), ``dtm`` (B, C, *patch) or None, the
+    latter two one tensor a scale where there is deep supervision, and ``keys``, the identifiers of its cases. Beyond
+    the image the target is :data:`~gsl_experiments.training.transforms.OUTSIDE`.
     """
 
-    def generate_train_batch(self) -> dict[str, Any]:
-        """Draw, crop and augment the samples of one batch."""
-        keys = self.get_indices()
+    def __init__(
+        self,
+        dataset: MapDataset,
+        patch_size: Sequence[int],
+        final_patch_size: Sequence[int],
+        label_manager: LabelManager,
+        *,
+        batch_size: int,
+        places: Sequence[int],
+        oversample_foreground: float,
+        transforms: ComposeTransforms,
+        seed: Sequence[int],
+    ) -> None:
+        super().__init__(
+            dataset, batch_size, patch_size, final_patch_size, label_manager, oversample_foreground, transforms=transforms
+        )
+        self.places = places
+        self.seed = list(seed)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """Return this process's share of a batch."""
         with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
-            samples = [self._sample(key, self.get_do_oversample(i)) for i, key in enumerate(keys)]
+            keys, samples = zip(*(self._example(number, place) for place in self.places), strict=True)
         return {
             "data": _stack([s["image"] for s in samples]),
             "target": _stack([s["segmentation"] for s in samples]),
             "dtm": _stack([s["regression_target"] for s in samples]) if self._data.with_maps else None,
-            "keys": keys,
+            "keys": list(keys),
         }
 
-    def _sample(self, key: str, force_foreground: bool) -> dict[str, Any]:
+    def _example(self, number: int, place: int) -> tuple[str, dict[str, Any]]:
+        seed_everything([*self.seed, number, place])
+        key = str(np.random.choice(self.indices))  # noqa: NPY002 - nnU-Net draws from the global generator
+        return key, self._patch(key, force_foreground=self.get_do_oversample(place))
+
+    def _patch(self, key: str, *, force_foreground: bool) -> dict[str, Any]:
         image, segmentation, _, properties = self._data.load_case(key)
         lower, upper = self.get_bbox(image.shape[1:], force_foreground, properties["class_locations"])
         box = [[low, high] for low, high in zip(lower, upper, strict=True)]
         sample = {
             "image": torch.from_numpy(crop_and_pad_nd(image, box, 0)).float(),
             "segmentation": torch.from_numpy(
-                crop_and_pad_nd(segmentation, box, -1, cast_cropped_to=np.int16)
+                crop_and_pad_nd(segmentation, box, OUTSIDE, cast_cropped_to=np.int16)
             ),
         }
         maps = self._data.load_maps(key)
@@ -80,26 +125,48 @@ class MapDataLoader(nnUNetDataLoader):
             sample["regression_target"] = torch.from_numpy(crop_and_pad_nd(maps, box, 0)).float()
         if self.patch_size_was_2d:
             sample = {name: tensor[:, 0] for name, tensor in sample.items()}
-        return self.transforms(**sample) if self.transforms is not None else sample
+        return self.transforms(**sample)
 
 
-def start_loading(
-    loader: MapDataLoader, seeds: Sequence[int], *, pin_memory: bool
-) -> SingleThreadedAugmenter | NonDetMultiThreadedAugmenter:
-    """Return an endless stream of batches, loaded by one background process a seed, or in the foreground without."""
-    if not seeds:
-        return SingleThreadedAugmenter(loader, None)
-    stream = NonDetMultiThreadedAugmenter(
-        loader,
-        None,
-        num_processes=len(seeds),
-        num_cached=max(3, len(seeds) // 2),
-        seeds=list(seeds),
+def load_batches(
+    batches: PatchBatches, *, first: int, processes: int, pin_memory: bool
+) -> Iterator[dict[str, Any]]:
+    """Return an endless stream of batches, in order.
+
+    Args:
+        batches: what is loaded.
+        first: number of the first batch.
+        processes: how many processes load in the background; 0 loads in the foreground.
+        pin_memory: copy batches to memory that a GPU reads from fast.
+    """
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=itertools.count(first),
+        num_workers=processes,
+        collate_fn=_as_it_is,
         pin_memory=pin_memory,
-        wait_time=0.002,
+        worker_init_fn=_prepare_worker if processes else None,
+        prefetch_factor=max(2, 6 // processes) if processes else None,
     )
-    next(stream)  # starts the processes
-    return stream
+    return iter(loader)
+
+
+def seed_everything(seed: Sequence[int]) -> None:
+    """Seed Python's, NumPy's and PyTorch's global generators, each with a number drawn from ``seed``."""
+    for_python, for_numpy, for_torch = np.random.SeedSequence(list(seed)).generate_state(3)
+    random.seed(int(for_python))
+    np.random.seed(for_numpy)  # noqa: NPY002 - nnU-Net and batchgenerators draw from the global generator
+    torch.manual_seed(int(for_torch))
+
+
+def _prepare_worker(worker: int) -> None:
+    """Leave it to the training process to react to signals: it still needs batches until it has finished its step."""
+    ignore_signals()
+
+
+def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+    return batch
 
 
 def _stack(samples: list[Any]) -> Any:

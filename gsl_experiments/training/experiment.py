@@ -45,6 +45,7 @@ def write_experiment_plans(cfg: DictConfig) -> dict[str, Any]:
         )
     else:
         _refuse_another_network(cfg)
+    cfg = _with_planned_batch_dice(cfg, plans["configurations"][cfg.configuration])
     plans[EXPERIMENT_KEY] = describe(cfg)
     _try_targets(cfg)
     _refuse_other_run(plans, cfg)
@@ -65,6 +66,7 @@ def describe(cfg: DictConfig) -> dict[str, Any]:
         "protocol": cfg.protocol,
         "epochs": cfg.training.epochs,
         "seed": cfg.seed,
+        "deterministic": cfg.deterministic,
         "suffix": str(cfg.suffix),
         "region_term": resolved["region_terms"][cfg.loss.region],
         "boundary_term": resolved["loss"]["boundary"],
@@ -96,6 +98,15 @@ def _load_base_plans(cfg: DictConfig, preprocessed: Path) -> dict[str, Any]:
             f"{weights / 'class_weights.json'} is missing: preprocessing has not finished ({call})"
         )
     return plans
+
+
+def _with_planned_batch_dice(cfg: DictConfig, planned: dict[str, Any]) -> DictConfig:
+    """Return the configuration with nnU-Net's own choice where ``training.batch_dice`` leaves it to the plans."""
+    if cfg.training.batch_dice != "planned":
+        return cfg
+    cfg = cfg.copy()
+    cfg.training.batch_dice = bool(planned["batch_dice"])
+    return cfg
 
 
 def _try_targets(cfg: DictConfig) -> None:

@@ -11,10 +11,12 @@ from gsl_experiments.errors import UserError
 
 def held_out_cases(preprocessed: Path, fold: int) -> list[str]:
     """Return the identifiers of the cases that the fold holds out, by ``splits_final.json``."""
-    file = preprocessed / "splits_final.json"
-    if not file.exists():
-        raise UserError(f"{file} is missing: preprocess the dataset again (make preprocess)")
-    return json.loads(file.read_text())[fold]["val"]
+    return _splits(preprocessed)[fold]["val"]
+
+
+def training_cases(preprocessed: Path, fold: int) -> list[str]:
+    """Return the identifiers of the cases that the fold trains on, by ``splits_final.json``."""
+    return _splits(preprocessed)[fold]["train"]
 
 
 def is_finished(fold_folder: Path, held_out: Sequence[str], file_ending: str) -> bool:
@@ -23,3 +25,10 @@ def is_finished(fold_folder: Path, held_out: Sequence[str], file_ending: str) ->
     return (fold_folder / "checkpoint_final.pth").is_file() and all(
         (predictions / f"{case}{file_ending}").is_file() for case in held_out
     )
+
+
+def _splits(preprocessed: Path) -> list[dict[str, list[str]]]:
+    file = preprocessed / "splits_final.json"
+    if not file.exists():
+        raise UserError(f"{file} is missing: preprocess the dataset again (make preprocess)")
+    return json.loads(file.read_text())

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import shutil
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,12 @@ import torch
 from hydra.utils import instantiate
 from nnunetv2.training.loss.dice import get_tp_fp_fn_tn
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.collate_outputs import collate_outputs
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -35,15 +30,22 @@ from gsl_experiments.config import EXPERIMENT_KEY
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.provenance import collect
-from gsl_experiments.training.dataloading import MapDataLoader, MapDataset, start_loading
+from gsl_experiments.training.checkpoints import BEST
+from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
 from gsl_experiments.training.epoch_log import EpochLog
 from gsl_experiments.training.held_out import predict_held_out
+from gsl_experiments.training.loop import ResumableTrainer
+from gsl_experiments.training.model_files import read_checkpoint
+from gsl_experiments.training.non_finite import NonFiniteSteps
 from gsl_experiments.training.objective import LossTerms, Objective
 from gsl_experiments.training.precision import mixed_precision
 from gsl_experiments.training.transforms import as_released_code, carry_maps
 
+# What a seed is combined with, so that no two purposes draw the same numbers.
+_WEIGHTS, _TRAINING, _VALIDATION, _NETWORK = range(4)
 
-class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by this kind of name
+
+class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers by this kind of name
     """nnU-Net training with a loss, a schedule for alpha and settings read from the plans (``gsl_experiment``).
 
     Args:
@@ -56,10 +58,6 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
     Raises:
         UserError: the plans carry no experiment.
     """
-
-    is_ddp: bool
-    current_epoch: int
-    network: nn.Module
 
     def __init__(
         self,
@@ -92,6 +90,7 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         self.save_every = settings["save_every"]
         self.logger.local_logger = EpochLog(self.num_epochs)
         self.alpha_schedule = instantiate(self.experiment["alpha"]) if self.experiment["alpha"] else None
+        self.non_finite_steps = NonFiniteSteps(settings["non_finite_patience"])
         self._progress: tqdm | None = None
 
     # What is trained
@@ -115,20 +114,21 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
             allow_init=settings["initialization"] == "nnunet",
             deep_supervision=enable_deep_supervision,
         )
-        if not settings["deep_supervision"]:
-            # nnU-Net builds the heads of the lower scales all the same; untouched by the loss, they would stop DDP
-            network.decoder.seg_layers[:-1].requires_grad_(False)
+        # the heads of scales that the loss leaves out, the coarsest or all but the finest, would stop DDP
+        heads = network.decoder.seg_layers
+        heads[: 1 if settings["deep_supervision"] and len(heads) > 1 else -1].requires_grad_(False)
         return network
 
     def initialize(self) -> None:
         """Seed everything, then build network, optimiser and loss."""
-        seed_everything(self.experiment["seed"])
+        if self.experiment["deterministic"]:
+            make_deterministic()
+        seed_everything([self.experiment["seed"], _WEIGHTS])
         # nnU-Net wraps the network for CUDA alone; leave that to the lines below
         self.is_ddp = False
         super().initialize()
         self.is_ddp = dist.is_initialized()
         if self.is_ddp:
-            self._set_batch_size_and_oversample()
             gpus = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network, device_ids=gpus)
 
@@ -169,7 +169,8 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         if not self.enable_deep_supervision:
             return [1.0]
         weights = 0.5 ** np.arange(len(self._get_deep_supervision_scales()))
-        weights[-1] = 1e-6 if dist.is_initialized() else 0.0  # DDP wants every head in the loss
+        if len(weights) > 1:
+            weights[-1] = 0.0
         return list(weights / weights.sum())
 
     # What it is trained on
@@ -208,36 +209,47 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
             scales, foreground_labels=self.label_manager.foreground_labels
         )
 
-        loaders = [
-            MapDataLoader(
+        datasets = self.get_tr_and_val_datasets()
+        seed, batch_size = self.experiment["seed"], self.configuration_manager.batch_size
+
+        def load(
+            purpose: int, dataset: MapDataset, size: Sequence[int], transforms: Any, first: int, processes: int
+        ) -> Iterator[dict[str, Any]]:
+            batches = PatchBatches(
                 dataset,
-                self.batch_size,
                 size,
                 patch_size,
                 self.label_manager,
-                oversample_foreground_percent=self.oversample_foreground_percent,
-                transforms=carry_maps(transforms, scales),
+                batch_size=batch_size,
+                places=self.places,
+                oversample_foreground=self.oversample_foreground_percent,
+                transforms=carry_maps(transforms, scales, spacing_mm=self.configuration_manager.spacing),
+                seed=[seed, purpose],
             )
-            for dataset, size, transforms in zip(
-                self.get_tr_and_val_datasets(),
-                (initial_patch_size, patch_size),
-                (training, validation),
-                strict=True,
+            return load_batches(
+                batches, first=first, processes=processes, pin_memory=self.device.type == "cuda"
             )
-        ]
-        seed_everything(self._fresh_seeds(1)[0])
-        pin_memory = self.device.type == "cuda"
-        train, val = loaders
+
         processes = get_allowed_n_proc_DA()
+        step = self.current_epoch * self.num_iterations_per_epoch + self.steps_done
+        val_step = self.current_epoch * self.num_val_iterations_per_epoch
         return (
-            start_loading(train, self._fresh_seeds(1 + processes)[1:], pin_memory=pin_memory),
-            start_loading(val, self._fresh_seeds(1 + math.ceil(processes / 2))[1:], pin_memory=pin_memory),
+            load(_TRAINING, datasets[0], initial_patch_size, training, step, processes),
+            load(_VALIDATION, datasets[1], patch_size, validation, val_step, (processes + 1) // 2),
         )
 
-    def _fresh_seeds(self, count: int) -> list[int]:
-        """Return seeds that no other process of the training has, nor this one when it started before."""
-        origin = [self.experiment["seed"], self.local_rank, self.current_epoch]
-        return np.random.SeedSequence(origin).generate_state(count).tolist()
+    @property
+    def places(self) -> list[int]:
+        """The places in the batch whose examples this process takes; processes share a batch as evenly as can be."""
+        rank, processes = (dist.get_rank(), dist.get_world_size()) if self.is_ddp else (0, 1)
+        shares = np.array_split(np.arange(self.configuration_manager.batch_size), processes)
+        return [int(place) for place in shares[rank]]
+
+    @property
+    def share(self) -> float:
+        """How this process's mean over examples counts in the mean over processes that is the mean over the batch."""
+        processes = dist.get_world_size() if self.is_ddp else 1
+        return len(self.places) * processes / self.configuration_manager.batch_size
 
     # How it is trained
 
@@ -245,13 +257,13 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         """Prepare as nnU-Net does, write where this run comes from, and start the progress bar."""
         super().on_train_start()
         if self.local_rank == 0:
-            if self.current_epoch == 0:  # predictions of an earlier training would pass for this one's
+            if self.current_epoch == self.steps_done == 0:  # predictions of an earlier training would pass for this one's
                 shutil.rmtree(Path(self.output_folder) / "validation", ignore_errors=True)
             write_json(Path(self.output_folder) / "provenance.json", collect(self.experiment))
             steps = self.num_iterations_per_epoch
             self._progress = tqdm(
                 total=self.num_epochs * steps,
-                initial=self.current_epoch * steps,
+                initial=self.current_epoch * steps + self.steps_done,
                 desc=f"{self.plans_manager.plans_name} fold {self.fold}",
                 unit="step",
                 dynamic_ncols=True,
@@ -266,29 +278,59 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         self.print_to_log_file(f"alpha {self.loss.alpha:.4f}")
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, float]:
-        """Take one step of the optimiser and return the loss and its terms."""
+        """Take one step of the optimiser and return the loss and its terms, means over the whole batch.
+
+        A step whose loss or gradient is not finite leaves the weights as they are.
+        """
+        step = self.current_epoch * self.num_iterations_per_epoch + self.steps_done
+        seed_everything([self.experiment["seed"], _NETWORK, self.local_rank, step])
         self.optimizer.zero_grad(set_to_none=True)
         terms, _ = self._forward(batch)
-        clip = self.experiment["training"]["gradient_clip"]
+        total = terms.total * self.share
         if self.grad_scaler is None:
-            terms.total.backward()
-            if clip is not None:
-                nn.utils.clip_grad_norm_(self.network.parameters(), clip)
-            self.optimizer.step()
+            total.backward()
         else:
-            self.grad_scaler.scale(terms.total).backward()
-            if clip is not None:
-                self.grad_scaler.unscale_(self.optimizer)
-                nn.utils.clip_grad_norm_(self.network.parameters(), clip)
-            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.scale(total).backward()
+            self.grad_scaler.unscale_(self.optimizer)
+        norm = self._clip_gradient()
+
+        processes = dist.get_world_size() if self.is_ddp else 1
+        values = torch.stack([*terms]).detach().double() * (self.share / processes)
+        loss, region, boundary = self.sum_over_processes(values.tolist())
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        if self.grad_scaler is not None:
+            scale = self.grad_scaler.get_scale()
+            self.grad_scaler.step(self.optimizer)  # skipped by the scaler itself if the gradient is not finite
             self.grad_scaler.update()
+            # float16's range was exceeded, and the scaler can still give way
+            finite = finite or (math.isfinite(loss) and scale > 1)
+        elif finite:
+            self.optimizer.step()
+        self.non_finite_steps.record(
+            finite,
+            batch=batch,
+            values={
+                "epoch": self.current_epoch,
+                "step": self.steps_done,
+                "alpha": self.loss.alpha,
+                "region term": region,
+                "boundary term": boundary,
+                "norm of the gradient": norm,
+            },
+            folder=Path(self.output_folder),
+        )
         if self._progress is not None:
             self._progress.update()
-        return {
-            "loss": terms.total.item(),
-            "region_loss": terms.region.item(),
-            "boundary_loss": terms.boundary.item(),
-        }
+        return {"loss": loss, "region": region, "boundary": boundary}
+
+    def _clip_gradient(self) -> float:
+        """Clip the gradient as the experiment says and return the norm that it had."""
+        clip = self.experiment["training"]["gradient_clip"]
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if clip is not None:
+            nn.utils.clip_grads_with_norm_(self.network.parameters(), clip, norm)
+        return float(norm)
 
     def _forward(self, batch: dict[str, Any]) -> tuple[LossTerms, Tensor]:
         """Return the loss of a batch and the network's output at full resolution."""
@@ -306,37 +348,17 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         listed = tensors if isinstance(tensors, list) else [tensors]
         return [tensor.to(self.device, non_blocking=True) for tensor in listed]
 
-    def on_train_epoch_end(self, train_outputs: list[dict[str, float]]) -> None:
-        """Log the epoch's mean loss and its terms."""
-        super().on_train_epoch_end(train_outputs)
-        collated = collate_outputs(train_outputs)
-        for name in ("region_loss", "boundary_loss"):
-            mean = self._mean_over_processes(np.mean(collated[name]))
-            self.logger.log(f"{name[:-4]}losses", mean, self.current_epoch)
-            self.print_to_log_file(f"{name} {mean:.4f}")
-
-    def _mean_over_processes(self, value: float) -> float:
-        if not self.is_ddp:
-            return float(value)
-        values: list[float] = [0.0] * dist.get_world_size()
-        dist.all_gather_object(values, float(value))
-        return float(np.mean(values))
-
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the loss of a batch and the counts for nnU-Net's pseudo Dice."""
         terms, output = self._forward(batch)
         target = self._to_device(batch["target"])[0]
-        predicted = torch.zeros_like(output).scatter_(1, output.argmax(1, keepdim=True), 1)
+        predicted = torch.zeros_like(output, dtype=torch.float32)  # half precision cannot count that far
+        predicted.scatter_(1, output.argmax(1, keepdim=True), 1)
         axes = [0, *range(2, output.ndim)]
-        counts = get_tp_fp_fn_tn(predicted, target, axes=axes)[:3]
+        inside = (target >= 0).float()
+        counts = get_tp_fp_fn_tn(predicted, target.clamp_min(0), axes=axes, mask=inside)[:3]
         tp, fp, fn = (count[1:].float().cpu().numpy() for count in counts)  # without the background
-        return {"loss": terms.total.item(), "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
-
-    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
-        """Log as nnU-Net does; a class that is neither there nor predicted has no Dice (nan), which is no warning."""
-        with np.errstate(invalid="ignore"), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-            super().on_validation_epoch_end(val_outputs)
+        return {"loss": terms.total.item() * self.share, "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
 
     def on_epoch_end(self) -> None:
         """Log, save and draw as nnU-Net does, and show the epoch's values on the progress bar."""
@@ -362,16 +384,10 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
     def _restore_best_weights(self) -> None:
         if self.is_ddp:
             dist.barrier()  # the first process may still be writing them
-        file = Path(self.output_folder) / "checkpoint_best.pth"
-        checkpoint = torch.load(file, map_location=self.device, weights_only=False)
+        checkpoint = read_checkpoint(Path(self.output_folder) / BEST, self.device)
         self.bare_network().load_state_dict(checkpoint["network_weights"])
         best_epoch = checkpoint["current_epoch"] - 1
         self.print_to_log_file(f"final checkpoint: epoch {best_epoch}, the best on the inner split")
-
-    def bare_network(self) -> nn.Module:
-        """Return the network without what DDP and torch.compile have wrapped around it."""
-        network: Any = self.network.module if self.is_ddp else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
 
     def _record_duration(self) -> None:
         """Add the time of all epochs, those before an interruption included, to the fold's provenance."""
@@ -381,15 +397,6 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         file = Path(self.output_folder) / "provenance.json"
         seconds = sum(end - start for start, end in zip(starts, ends, strict=True))
         write_json(file, json.loads(file.read_text()) | {"training_seconds": round(seconds, 1)})
-
-    def save_checkpoint(self, filename: str) -> None:
-        """Write the checkpoint beside its place and rename it, so that a killed run leaves the old one whole."""
-        if self.local_rank != 0:
-            return
-        partial = f"{filename}.partial"
-        super().save_checkpoint(partial)
-        if Path(partial).exists():
-            Path(partial).replace(filename)
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Predict the fold's held-out cases in their original geometry."""
@@ -404,8 +411,8 @@ class nnUNetTrainerGSL(nnUNetTrainer):  # noqa: N801 - nnU-Net finds trainers by
         )
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - nnU-Net and batchgenerators draw from the global generator
-    torch.manual_seed(seed)
+def make_deterministic() -> None:
+    """Have PyTorch choose the same algorithms in every run, at the price of speed on a GPU."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

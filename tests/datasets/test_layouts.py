@@ -1,4 +1,4 @@
-"""The three layouts: what they find, and what they say about each bad input."""
+"""What all layouts have in common: what they find, and what they say about each bad input."""
 
 import json
 import re
@@ -43,18 +43,25 @@ def test_lits_errors(lits: Path, tmp_path: Path) -> None:
     with _fails(r"nowhere: no such folder; point it at the folder that holds volume-N\.nii"):
         read_lits(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with _fails(r"empty: no LiTS volume found; expected volume-N\.nii\[\.gz\] beside segmentation-N"):
+    with _fails(r"empty: no LiTS volume found; expected volume-N\.nii\[\.gz\] and segmentation-N"):
         read_lits(tmp_path / "empty")
-    (lits / "volume-0.nii.gz").touch()
-    with _fails(r"volume-0\.nii\.gz: the same case as volume-0\.nii; keep one"):
+    for number in (0, 10):
+        (lits / f"volume-{number}.nii.gz").touch()
+    with _fails(
+        r"no case is complete: .*volume-0\.nii\.gz: a second volume-0 .*; keep .* \(and 1 more problem\)"
+    ):
         read_lits(lits)
 
 
 @pytest.mark.parametrize(("removed", "left"), [("volume", "segmentation"), ("segmentation", "volume")])
 def test_lits_without_a_counterpart(lits: Path, removed: str, left: str) -> None:
     (lits / f"{removed}-10.nii").unlink()
-    with _fails(rf"{left}-10\.nii: {removed}-10\.nii\[\.gz\] is missing; add it or remove this file"):
-        read_lits(lits)
+    dataset = read_lits(lits)
+    assert [case.identifier for case in dataset.cases] == ["lits_000"]
+    (finding,) = dataset.incomplete
+    assert str(finding) == (
+        f"{lits / left}-10.nii: {removed}-10.nii[.gz] is missing; add it or remove this file"
+    )
 
 
 def test_brats_channels_labels_and_regions(brats: Path) -> None:
@@ -85,17 +92,18 @@ def test_brats_errors(brats: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "notes").mkdir(parents=True)
     with _fails(r"empty: no BraTS case found; expected CASE/CASE_\{t1,t1ce,t2,flair,seg\}\.nii"):
         read_brats(tmp_path / "empty")
-    (brats / "BraTS20_Training_002" / "BraTS20_Training_002_t1ce.nii.gz").unlink()
-    with _fails(r"BraTS20_Training_002_t1ce\.nii\.gz \(or \.nii\) is missing"):
-        read_brats(brats)
 
 
 def test_brats_names_the_files_beside_a_missing_one(brats: Path) -> None:
-    """As in case 355 of the 2020 release."""
     case = brats / "BraTS20_Training_001"
-    (case / f"{case.name}_seg.nii.gz").rename(case / "W39_1998.09.19_Segm.nii.gz")
-    with _fails(r"001_seg\.nii\.gz.* holds .*W39_1998\.09\.19_Segm\.nii\.gz: add the file or rename"):
-        read_brats(brats)
+    (case / f"{case.name}_t1ce.nii.gz").unlink()
+    (finding,) = read_brats(brats).incomplete
+    stem = str(case / case.name)
+    assert str(finding) == (
+        f"{stem}_t1ce.nii.gz: missing (also as .nii); this case has {case.name}_flair.nii.gz, "
+        f"{case.name}_seg.nii.gz, {case.name}_t1.nii.gz, {case.name}_t2.nii.gz; "
+        "add the file or rename the one that it is"
+    )
 
 
 def test_msd_skips_hidden_files_and_sorts_the_rest(msd: Path) -> None:
@@ -111,6 +119,33 @@ def test_msd_skips_hidden_files_and_sorts_the_rest(msd: Path) -> None:
 def _edit(msd: Path, **entries: Any) -> None:
     file = msd / "dataset.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | entries))
+
+
+def test_msd_below_the_folder(msd: Path) -> None:
+    dataset = read_msd(msd.parent)
+    assert dataset.cases == read_msd(msd).cases
+    assert dataset.edition == "Decathlon Task04_Hippocampus"
+
+
+def test_msd_image_that_is_there_twice(msd: Path) -> None:
+    (msd / "imagesTr" / "hippocampus_001.nii").touch()
+    dataset = read_msd(msd)
+    assert [case.identifier for case in dataset.cases] == ["hippocampus_003"]
+    (finding,) = dataset.incomplete
+    assert "hippocampus_001.nii: the same image as hippocampus_001.nii.gz; keep one" in str(finding)
+
+
+def test_msd_folder_without_a_list_misses_images_too(msd: Path) -> None:
+    _edit(msd, training=[])
+    (msd / "imagesTr" / "hippocampus_001.nii.gz").unlink()
+    (finding,) = read_msd(msd).incomplete
+    assert finding.file == msd / "imagesTr" / "hippocampus_001.nii.gz"
+
+
+def test_msd_nnunet_dataset_is_sent_elsewhere(msd: Path) -> None:
+    _edit(msd, file_ending=".nii.gz")
+    with _fails("an nnU-Net dataset, not a Decathlon task; put its folder into nnUNet_raw and choose"):
+        read_msd(msd)
 
 
 def test_msd_without_a_list_takes_the_folder(msd: Path) -> None:
@@ -150,8 +185,10 @@ def test_msd_missing_files(msd: Path, tmp_path: Path) -> None:
     with _fails(r"nowhere/dataset\.json: no such file; point at a Decathlon task folder"):
         read_msd(tmp_path / "nowhere")
     (msd / "labelsTr" / "hippocampus_003.nii.gz").unlink()
-    with _fails(r"labelsTr/hippocampus_003\.nii\.gz \(or \.nii\) is missing; add it"):
-        read_msd(msd)
+    (finding,) = read_msd(msd).incomplete
+    assert str(finding) == (
+        f"{msd}/labelsTr/hippocampus_003.nii.gz: missing (also as .nii); add it or remove this case"
+    )
     _edit(msd, training=[])
     (msd / "imagesTr").rename(msd / "images")
     with _fails("imagesTr: no such folder; restore it"):

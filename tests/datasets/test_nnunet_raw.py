@@ -79,6 +79,7 @@ def test_brats_folder(brats: Path, tmp_path: Path) -> None:
         "evaluation_regions": {"Whole Tumor": [1, 2, 3], "Tumor Core": [1, 3], "Enhancing Tumor": [3]},
         "original_labels": {"0": 0, "1": 1, "2": 2, "3": 4},
         "label_map": {"0": 0, "1": 1, "2": 2, "4": 3},
+        "edition": "BraTS 2020",
     }
 
 
@@ -322,9 +323,10 @@ def test_another_dataset_is_not_mixed_in(lits: Path, msd: Path, tmp_path: Path) 
     (lits / "segmentation-10.nii").unlink()
     with pytest.raises(DatasetError, match=r"lits_010_0000\.nii: not a case of this dataset; delete it"):
         write_nnunet_raw(read_lits(lits), tmp_path / "out")
-    (tmp_path / "out" / "dataset.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"dataset\.json: not valid JSON"):
-        write_nnunet_raw(read_lits(lits), tmp_path / "out")
+    for text, message in (("{", "not valid JSON"), ("[]", "not a JSON object")):
+        (tmp_path / "out" / "dataset.json").write_text(text)
+        with pytest.raises(DatasetError, match=rf"dataset\.json: {message}"):
+            write_nnunet_raw(read_lits(lits), tmp_path / "out")
 
 
 def test_cases_can_be_added(lits: Path, tmp_path: Path, write_nifti: Write) -> None:

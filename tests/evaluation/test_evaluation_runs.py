@@ -147,6 +147,16 @@ def test_only_complete_folds_are_evaluated(results, preprocessed, add_run):
     assert (outcome.complete_folds, outcome.total_folds) == ((1,), 2)
 
 
+def test_cases_that_are_left_out_of_the_dataset_are_counted(results, preprocessed, add_run):
+    add_run()
+    assert evaluate_runs(results, preprocessed)[0].number_of_cases == "4 cases"
+    left_out = {"cases": 5, "excluded": {"case_x": ["case_x.nii.gz: cut off; download it again"]}}
+    write_json(preprocessed / "Dataset007_Boxes" / "excluded_cases.json", left_out)
+    outcome = evaluate_runs(results, preprocessed)[0]
+    assert outcome.number_of_cases == "4 of 5 cases (1 excluded)"
+    assert outcome.exclusion.excluded.keys() == {"case_x"}
+
+
 def test_rows_of_a_fold_that_is_trained_again_disappear(results, preprocessed, add_run, evaluated):
     path = add_run()
     evaluate_run(find_runs(results)[0], preprocessed)

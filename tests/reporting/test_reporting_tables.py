@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from gsl_experiments.evaluation import Experiment, Run, RunResult
 from gsl_experiments.reporting import PaperTables, read_paper_tables, tables_text, write_tables
 from gsl_experiments.reporting.paper import MeanStd
+from gsl_experiments.validation import Exclusion
 
 PAPER_FILE = Path(__file__).resolve().parents[2] / "results" / "paper" / "tables.csv"
 PAPER = read_paper_tables(PAPER_FILE)
@@ -253,6 +255,20 @@ def test_every_run_is_named_with_its_settings(tmp_path):
     text = written(tmp_path, [run_result(folds=(1,), epochs=7, seed=3)])["phantom/table1.md"]
     line = "- GSL: Trainer__gsl_linear__3d_fullres, protocol paper, 7 epochs, seed 3, 1/2 folds, 2 cases"
     assert text.endswith(line + "\n")
+
+
+def test_a_dataset_without_some_of_its_cases_says_so(tmp_path):
+    left_out = Exclusion(3, {"case_9": ["volume-9.nii: cut off; download it again"]})
+    results = [run_result("dl"), replace(run_result(), exclusion=left_out)]
+    files = written(tmp_path, results)
+    complete, without = markdown_rows(files["phantom/table1.md"])
+    assert (complete[7], without[7]) == ("2", "2 of 3")
+    for text in (files["phantom/table1.md"], files["phantom/table1.tex"].replace(r"\_", "_")):
+        assert "2/2 folds, 2 of 3 cases (1 excluded)" in text
+        assert "Excluded from the dataset, because of errors in their files: case_9." in text
+    with (tmp_path / "phantom" / "table1.csv").open(newline="") as file:
+        counts = {line["variant"]: (line["cases"], line["cases_excluded"]) for line in csv.DictReader(file)}
+    assert counts == {"DL": ("2", "0"), "GSL": ("2", "1")}
 
 
 def test_latex_is_a_booktabs_table_with_escapes(tmp_path):

@@ -74,7 +74,7 @@ def test_a_step_of_every_loss_changes_the_network(
     changed = [not torch.equal(b, p) for b, p in zip(before, trainer.network.parameters(), strict=True)]
     assert sum(changed) > len(changed) / 2
     if schedule is not None:
-        expected = 0.5 * outcome["region_loss"] + 0.5 * outcome["boundary_loss"]
+        expected = 0.5 * outcome["region"] + 0.5 * outcome["boundary"]
         np.testing.assert_allclose(outcome["loss"], expected, rtol=1e-5)
 
 

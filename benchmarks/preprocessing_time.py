@@ -1,0 +1,103 @@
+"""Preprocessing of whole datasets, maps included, against stock nnU-Net on the same files, in turns.
+
+    .venv/bin/python benchmarks/preprocessing_time.py [FOLDER ...] [--processes 2] [--repetitions 3]
+
+FOLDER is a dataset in nnU-Net's raw format, such as data/nnUNet_raw/Dataset503_Hippocampus. Without any, synthetic MR
+and CT are made first. Both plan and preprocess 3d_fullres with nnU-Net's rules; ours also checks the raw data, makes the
+maps and records what it did. Prints wall clock and processor seconds of each call, and their ratios.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gsl_experiments.datasets import (
+    read_brats,
+    read_lits,
+    write_nnunet_raw,
+    write_phantom_brats,
+    write_phantom_lits,
+)
+
+BIN = Path(sys.executable).parent
+SCRIPT = Path(__file__).parent.parent / "scripts" / "preprocess.py"
+MR_SIZE, CT_SIZE = (160, 192, 152), (256, 256, 80)
+
+
+def generate(folder: Path, cases: int) -> list[Path]:
+    """Write synthetic MR and CT in nnU-Net's raw format."""
+    raw = folder / "nnUNet_raw"
+    mr, ct = raw / "Dataset902_MR", raw / "Dataset901_CT"
+    write_phantom_brats(folder / "mr", cases=cases, size=MR_SIZE, absent_enhancing_fraction=0.0)
+    write_nnunet_raw(read_brats(folder / "mr"), mr)
+    write_phantom_lits(folder / "ct", cases=cases, size=CT_SIZE)
+    write_nnunet_raw(read_lits(folder / "ct"), ct)
+    return [mr, ct]
+
+
+def stock(dataset: Path, folder: Path, processes: int) -> tuple[float, float]:
+    """Run nnU-Net's own command; return wall clock and processor seconds."""
+    number = dataset.name.removeprefix("Dataset")[:3]
+    command = [str(BIN / "nnUNetv2_plan_and_preprocess"), "-d", number, "-c", "3d_fullres"]
+    return _seconds([*command, "-npfp", str(processes), "-np", str(processes)], dataset, folder)
+
+
+def ours(dataset: Path, folder: Path, processes: int) -> tuple[float, float]:
+    """Run this package's command; return wall clock and processor seconds."""
+    choice = ["dataset=nnunet", f"dataset.id={dataset.name}", "protocol=nnunet", f"processes={processes}"]
+    return _seconds([sys.executable, str(SCRIPT), *choice], dataset, folder)
+
+
+def _seconds(command: list[str], dataset: Path, folder: Path) -> tuple[float, float]:
+    folders = {"nnUNet_raw": dataset.parent, "nnUNet_preprocessed": folder, "nnUNet_results": folder}
+    environment = os.environ | {name: str(path) for name, path in folders.items()}
+    cpu, started = _processor_seconds(), time.perf_counter()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return time.perf_counter() - started, _processor_seconds() - cpu
+
+
+def _processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def compare(dataset: Path, processes: int, repetitions: int) -> None:
+    """Run both in turns and print a line a call, then the medians."""
+    calls = {"stock": stock, "ours": ours}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for repetition in range(repetitions):
+        for name in sorted(calls, reverse=repetition % 2 == 0):
+            with TemporaryDirectory() as folder:
+                seconds = calls[name](dataset, Path(folder), processes)
+            taken[name].append(seconds)
+            print(
+                f"{dataset.name}  {name:5s}  {seconds[0]:7.1f} s  {seconds[1]:7.1f} s processor", flush=True
+            )
+    for kind, label in enumerate(("wall clock", "processor")):
+        medians = {name: statistics.median(pair[kind] for pair in pairs) for name, pairs in taken.items()}
+        print(f"{dataset.name}  {label}: ours / stock = {medians['ours'] / medians['stock']:.2f}", flush=True)
+
+
+def main() -> None:
+    """Compare on every dataset."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--cases", type=int, default=12, help="of each generated dataset")
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        for dataset in arguments.folders or generate(Path(folder), arguments.cases):
+            compare(dataset.absolute(), arguments.processes, arguments.repetitions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Batches are a function of the seed and their number; their examples are nnU-Net's."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from omegaconf import DictConfig
+from training_runs import assert_same, make_trainer
+
+from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
+from gsl_experiments.training.trainer import nnUNetTrainerGSL
+from gsl_experiments.training.transforms import OUTSIDE, carry_maps
+
+Configure = Callable[..., DictConfig]
+INITIAL, FINAL = (30, 36, 30), (16, 24, 16)
+
+
+@pytest.fixture
+def trainer(configure: Configure) -> nnUNetTrainerGSL:
+    return make_trainer(configure("loss=gsl", "suffix=loading"))
+
+
+def nnunet_transforms(trainer: nnUNetTrainerGSL) -> Any:
+    rotation, dummy_2d, _, mirror = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    return trainer.get_training_transforms(
+        FINAL, rotation, None, mirror, dummy_2d, use_mask_for_norm=[True] * 4, foreground_labels=[1, 2, 3]
+    )
+
+
+def make_batches(
+    trainer: nnUNetTrainerGSL, *, seed: int = 1, places: tuple[int, ...] = (0, 1, 2), with_maps: bool = True
+) -> PatchBatches:
+    return PatchBatches(
+        MapDataset(trainer.preprocessed_dataset_folder, with_maps=with_maps),
+        INITIAL,
+        FINAL,
+        trainer.label_manager,
+        batch_size=3,
+        places=places,
+        oversample_foreground=0.33,
+        transforms=carry_maps(nnunet_transforms(trainer), None, spacing_mm=(1.0, 1.0, 1.0)),
+        seed=[seed],
+    )
+
+
+def first_batches(
+    batches: PatchBatches, count: int = 4, *, first: int = 0, processes: int = 0
+) -> list[dict[str, Any]]:
+    return list(islice(load_batches(batches, first=first, processes=processes, pin_memory=False), count))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_batches_do_not_depend_on_how_many_processes_load_them(
+    trainer: nnUNetTrainerGSL, processes: int
+) -> None:
+    batches = make_batches(trainer)
+    assert_same(first_batches(batches), first_batches(batches, processes=processes))
+
+
+def test_loading_goes_on_from_any_batch(trainer: nnUNetTrainerGSL) -> None:
+    batches = make_batches(trainer)
+    assert_same(first_batches(batches)[2:], first_batches(batches, 2, first=2, processes=2))
+
+
+def test_processes_that_share_a_batch_load_its_parts(trainer: nnUNetTrainerGSL) -> None:
+    whole = make_batches(trainer)[5]
+    parts = [make_batches(trainer, places=places)[5] for places in ((0, 1), (2,))]
+    assert whole["keys"] == parts[0]["keys"] + parts[1]["keys"]
+    for name in ("data", "target", "dtm"):
+        assert torch.equal(whole[name], torch.cat([part[name] for part in parts]))
+
+
+def test_batches_and_seeds_differ(trainer: nnUNetTrainerGSL) -> None:
+    batches = make_batches(trainer)
+    others = [batches[1], make_batches(trainer, seed=2)[0]]
+    assert not any(torch.equal(batches[0]["data"], other["data"]) for other in others)
+    assert not torch.equal(batches[0]["data"][0], batches[0]["data"][1])
+
+
+def test_the_last_places_of_a_batch_hold_foreground(trainer: nnUNetTrainerGSL) -> None:
+    """A third of a batch of three is its last place: its patch, a voxel and its neighbours, is cut at foreground."""
+    batches = PatchBatches(
+        MapDataset(trainer.preprocessed_dataset_folder),
+        (3, 3, 3),
+        (3, 3, 3),
+        trainer.label_manager,
+        batch_size=3,
+        places=(0, 1, 2),
+        oversample_foreground=0.33,
+        transforms=lambda **sample: sample,
+        seed=[1],
+    )
+    has_foreground = torch.stack([(batches[n]["target"] > 0).flatten(1).any(1) for n in range(20)])
+    assert has_foreground[:, 2].all()
+    assert not has_foreground[:, :2].all(0).any()
+
+
+def test_examples_are_those_of_nnunets_own_loader(trainer: nnUNetTrainerGSL) -> None:
+    """With the same random numbers nnU-Net's loader cuts and augments the same patch, without maps."""
+    stock = nnUNetDataLoader(
+        nnUNetDatasetBlosc2(trainer.preprocessed_dataset_folder),
+        1,
+        INITIAL,
+        FINAL,
+        trainer.label_manager,
+        oversample_foreground_percent=0.0,
+        transforms=nnunet_transforms(trainer),
+    )
+    ours = make_batches(trainer, places=(0,))
+    for number in range(12):
+        batch = ours[number]
+        seed_everything([1, number, 0])
+        expected = stock.generate_train_batch()
+        assert batch["keys"] == list(expected["keys"])
+        assert torch.equal(batch["data"], expected["data"])
+        inside = batch["target"] != OUTSIDE
+        assert torch.equal(batch["target"][inside], expected["target"][inside].to(batch["target"].dtype))
+        assert not expected["target"][~inside].any()
+
+
+def test_cases_are_drawn_evenly(trainer: nnUNetTrainerGSL) -> None:
+    """Six cases, 600 draws: each has 100, give or take five standard deviations of the binomial distribution."""
+    batches = make_batches(trainer, with_maps=False)
+    batches._patch = lambda key, force_foreground: {  # type: ignore[method-assign]
+        name: torch.zeros(1) for name in ("image", "segmentation", "regression_target")
+    }
+    keys, counts = np.unique([key for n in range(200) for key in batches[n]["keys"]], return_counts=True)
+    assert len(keys) == len(list(Path(trainer.preprocessed_dataset_folder).glob("*_seg.b2nd")))
+    assert (np.abs(counts - 100) < 5 * np.sqrt(600 * 1 / 6 * 5 / 6)).all()
