@@ -57,7 +57,7 @@ def signed_distance_map(
         sign = 0.0 if absent_class == "zero" else -1.0 if mask.all() else 1.0
         return np.full(mask.shape, sign * diagonal_mm, dtype=np.float32)
 
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image = sitk.GetImageFromArray(mask.view(np.uint8))
     image.SetSpacing([float(spacing) for spacing in reversed(spacing_mm)])  # ITK counts axes from the fastest
     dtm = sitk.SignedMaurerDistanceMap(
         image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True

@@ -43,7 +43,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def overrides(workspace: Path) -> list[str]:
     """The command line of a script that works in the workspace."""
     return _overrides(workspace)

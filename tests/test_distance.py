@@ -9,8 +9,10 @@ import SimpleITK as sitk  # noqa: N813
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
-from gsl_experiments.distance import signed_distance_map, signed_distance_maps
+from gsl_experiments import distance
+from gsl_experiments.distance import each_signed_distance_map, signed_distance_map, signed_distance_maps
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=3, max_side=5))
@@ -40,6 +42,13 @@ def by_itk(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
     image.SetSpacing(spacing_mm)
     settings = {"insideIsPositive": False, "squaredDistance": False, "useImageSpacing": True}
     return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, **settings)).T
+
+
+def by_scipy(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """SciPy's exact transform in float64, from the voxels that an erosion by all neighbours takes away."""
+    boundary = mask & ~ndimage.binary_erosion(mask, np.ones((3,) * mask.ndim), border_value=1)
+    dtm = ndimage.distance_transform_edt(~boundary, sampling=spacing_mm)
+    return np.where(mask, -dtm, dtm)
 
 
 def has_boundary(mask: np.ndarray) -> bool:
@@ -112,6 +121,16 @@ class TestOracles:
             mask[where[: mask.ndim]] = kind != "one hole"
         np.testing.assert_allclose(
             signed_distance_map(mask, spacing_mm), by_itk(mask, spacing_mm), rtol=1e-6, atol=1e-5
+        )
+
+    @pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (5.0, 0.8, 0.7), (0.7, 2.0, 3.0)])
+    @pytest.mark.parametrize("smoothness", [0.0, 3.0])
+    def test_equals_scipy_on_a_volume(self, smoothness: float, spacing_mm: tuple[float, ...]) -> None:
+        noise = np.random.default_rng(3).normal(size=(40, 56, 48))
+        mask = ndimage.gaussian_filter(noise, smoothness) > (0.02 if smoothness else 1.5)
+        expected = by_scipy(mask, spacing_mm)
+        np.testing.assert_allclose(
+            signed_distance_map(mask, spacing_mm), expected, rtol=0, atol=1e-5 * abs(expected).max()
         )
 
     @pytest.mark.parametrize("shape", [(1, 6, 7), (6, 1, 7), (6, 7, 1), (1, 1, 7), (1, 7), (7, 1)])
@@ -219,6 +238,27 @@ class TestMapsOfAllClasses:
         one_by_one = [labels <= 0, labels == 1, labels == 2]
         for dtm, mask in zip(dtms, one_by_one, strict=True):
             np.testing.assert_array_equal(dtm, signed_distance_map(mask, (2.0, 1.0, 0.5)))
+
+
+class TestMapsOneByOne:
+    @few
+    @given(labels=hnp.arrays(np.int8, (3, 2, 4), elements=st.integers(-1, 2)))
+    def test_equal_all_at_once(self, labels: np.ndarray) -> None:
+        maps = list(each_signed_distance_map(labels, 3, (2.0, 1.0, 0.5), absent_class="zero"))
+        np.testing.assert_array_equal(
+            maps, signed_distance_maps(labels, 3, (2.0, 1.0, 0.5), absent_class="zero")
+        )
+
+    def test_labels_are_checked_before_the_first_map(self) -> None:
+        with pytest.raises(ValueError, match="label 2 is out of range for 2 classes"):
+            each_signed_distance_map(np.array([[0, 2]]), 2, (1.0, 1.0))
+
+    def test_only_the_maps_asked_for_are_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = []
+        monkeypatch.setattr(distance, "signed_distance_map", lambda mask, *_, **__: made.append(mask.sum()))
+        maps = each_signed_distance_map(np.array([[0, 1, 1]]), 2, (1.0, 1.0))
+        next(maps)
+        assert made == [1]
 
 
 class TestErrors:

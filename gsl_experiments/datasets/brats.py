@@ -62,16 +62,15 @@ def read_brats(raw: Path) -> RawDataset:
     if not training:
         labelled = f"labelled ones among {len(found)} cases" if found else "BraTS case"
         raise DatasetError(f"{raw}: no {labelled} found; expected {_EXPECTED} in this folder or below")
-    edition = _one_edition(raw, training, task)
+    example = _one_edition(raw, training, task)
+    edition = edition_of(example)
     cases, incomplete = [], []
     for case in training:
         problems = list(_problems(case, edition))
         incomplete += problems
         if not problems:
             cases.append(_raw_case(case))
-    labels, label_map = dict(_LABELS), {0: 0, 1: 1, 2: 2, 4: 3}
-    if training[0].is_hyphenated:
-        label_map = {0: 0, 1: 1, 2: 2, 3: 3}
+    labels, label_map = dict(_LABELS), {0: 0, 1: 1, 2: 2, example.enhancing_label: 3}
     if any(case.is_post_treatment for case in training):
         labels[_CAVITY] = label_map[4] = 4
     return RawDataset(
@@ -91,21 +90,21 @@ def _is_unlabelled(case: CaseFiles, raw: Path) -> bool:
     return "seg" not in case.files and _UNLABELLED_SET.search(place) is not None
 
 
-def _one_edition(raw: Path, cases: list[CaseFiles], task: Path | None) -> str:
-    """The edition of the cases; those of no known edition do not count where there is a known one."""
+def _one_edition(raw: Path, cases: list[CaseFiles], task: Path | None) -> CaseFiles:
+    """A case of the one edition there is; cases of no known edition count only if there is no known one."""
     examples = {edition_of(case): case for case in reversed(cases)}
     known = {edition: case for edition, case in examples.items() if edition not in OTHER_NAMES} or examples
     if len(known) > 1 or task is not None:
         names = [f"{edition} ({case.name})" for edition, case in sorted(known.items())]
         names += [f"Decathlon ({task.name})"] if task is not None else []
         raise DatasetError(f"{raw}: holds several editions, {' and '.join(names)}; point at one of them")
-    edition, case = next(iter(known.items()))
+    (case,) = known.values()
     if case.series is not None and case.series not in _SERIES:
         raise DatasetError(
             f"{raw}: BraTS-{case.series} labels other things than {', '.join(list(_LABELS)[1:])}; supported "
             f"are the series {', '.join(_SERIES)}"
         )
-    return edition
+    return case
 
 
 def _problems(case: CaseFiles, edition: str) -> Iterable[Finding]:

@@ -50,6 +50,12 @@ class CaseFiles:
         match = _SERIES.fullmatch(self.name)
         return match is not None and self.series == "GLI" and int(match["time_point"]) >= 100
 
+    @property
+    def enhancing_label(self) -> int:
+        """The raw label of the enhancing tumour: 3 from 2023 on. The case's name counts before its files'."""
+        by_files = self.is_hyphenated and _YEAR.match(self.name) is None
+        return 3 if self.series is not None or by_files else 4
+
     def file_stem(self, role: str) -> str:
         """What the file of this role should be called, without its ending."""
         endings, separator = (_HYPHENATED, "-") if self.is_hyphenated else (_UNDERSCORED, "_")

@@ -12,14 +12,18 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813
 
 from gsl_experiments.atomic import replacing
-from gsl_experiments.datasets.nifti import Geometry, check_complete, read_geometry, read_image, write_image
+from gsl_experiments.datasets.nifti import (
+    HEADER_NOISE,
+    Geometry,
+    check_complete,
+    read_geometry,
+    read_image,
+    write_image,
+)
 from gsl_experiments.datasets.raw import DatasetError, RawCase
 
 _logger = logging.getLogger(__name__)
 
-# Files written by different programs disagree in the last digits of their headers: below this, in mm and in
-# direction cosines, two grids are the same.
-_HEADER_NOISE = 1e-3
 _INTEGER_NOISE = 1e-3
 _UNKNOWN = 255
 
@@ -87,7 +91,7 @@ class CaseWriter:
                     f"{image}: {geometry.channels} channels where {self.channels // len(case.images)} are "
                     "needed; correct the channel names or the image"
                 )
-            difference = geometry.difference(geometries[0], _HEADER_NOISE)
+            difference = geometry.difference(geometries[0], HEADER_NOISE)
             if difference:
                 raise DatasetError(
                     f"{image}: not on the grid of {case.images[0].name} ({difference}); resample it"
@@ -104,7 +108,7 @@ class CaseWriter:
 
     def _check_label_geometry(self, file: Path, image: Geometry) -> None:
         label = read_geometry(file)
-        difference = "4D against 3D" if label.channels != 1 else label.difference(image, _HEADER_NOISE)
+        difference = "4D against 3D" if label.channels != 1 else label.difference(image, HEADER_NOISE)
         if not difference:
             return
         if self.label_geometry_from_image and label.size == image.size and label.channels == 1:

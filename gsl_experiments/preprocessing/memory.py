@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 GB = 10**9
 PLENTY = 10**15  # where the system does not tell
 _SMALL = 64 * 10**6  # whatever the size
-_COARSE = 3  # nnU-Net's threshold: spacing of the coarsest axis over that of the finest
 _SHARE_OF_FREE = 0.9  # the rest is left to what else happens on the machine
 _CGROUPS = (  # limit and use of this process's group, of both versions
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -31,14 +30,12 @@ class CaseSize:
         voxels: of one raw image.
         target_voxels: of one image after resampling, before anything is cropped.
         resampled: whether the shape changes at all.
-        coarse_slices: whether nnU-Net resamples slices by themselves, before or after.
     """
 
     channels: int
     voxels: int
     target_voxels: int
     resampled: bool
-    coarse_slices: bool
 
 
 def memory_limit(cfg: DictConfig) -> int:
@@ -109,20 +106,19 @@ def case_size(
         voxels=math.prod(voxels),
         target_voxels=math.prod(resampled),
         resampled=resampled != voxels,
-        coarse_slices=any(max(mm) / min(mm) > _COARSE for mm in (spacing, target)),
     )
 
 
 def case_bytes(size: CaseSize) -> int:
     """Return an upper estimate of the bytes that preprocessing a case takes.
 
-    Fitted to measurements from above: docs/preprocessing.md, "Memory". Resampling is what counts, if there is any;
-    nnU-Net resamples coarse slices separately, with coordinates of every voxel in memory.
+    Fitted to measurements from above: docs/preprocessing.md, "Memory". nnU-Net resamples in double precision, which
+    is most of it.
     """
     if not size.resampled:
-        return _SMALL + (10 * size.channels + 60) * size.voxels
-    of_target = 4 * size.channels + (64 if size.coarse_slices else 38)
-    return _SMALL + (16 * size.channels + 28) * size.voxels + of_target * size.target_voxels
+        return _SMALL + (12 * size.channels + 48) * size.voxels
+    reading = (16 * size.channels + 24) * size.voxels
+    return _SMALL + reading + (4 * size.channels + 24) * size.target_voxels
 
 
 def fingerprint_bytes(size: CaseSize) -> int:

@@ -199,13 +199,17 @@ def _show(axes: Axes, state: _Slice, pixels: NDArray[Any], **colours: Any) -> No
     axes.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", **colours)
     axes.patch.set(facecolor=OUTSIDE_COLOUR, hatch="////", edgecolor="white")
     axes.tick_params(labelsize=6)
-    if (inside := state.target != OUTSIDE).any():
+    inside = state.target != OUTSIDE
+    if inside.any():
         (top, bottom), (left, right) = (
             np.flatnonzero(inside.any(1 - axis))[[0, -1]] * spacing
             for axis, spacing in enumerate(state.spacing_mm)
         )
-        border = 3 * max(state.spacing_mm)
-        axes.set(xlim=(left - border, right + border), ylim=(bottom + border, top - border))
+        border = 4 * max(state.spacing_mm)
+        axes.set(
+            xlim=(max(left - border, 0), min(right + border, width)),
+            ylim=(min(bottom + border, height), max(top - border, 0)),
+        )
 
 
 def _largest_class(state: _Slice) -> int:

@@ -57,7 +57,9 @@ def read_newest(folder: Path, device: torch.device) -> tuple[Path | None, dict[s
         except UserError as error:
             warnings.append(str(error))
     if warnings:
-        raise UserError(f"{warnings[0]}; no older checkpoint is whole: delete {folder} to train the fold again")
+        raise UserError(
+            f"{warnings[0]}; no older checkpoint is whole: delete {folder} to train the fold again"
+        )
     return None, {}, warnings
 
 

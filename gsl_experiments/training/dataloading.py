@@ -17,6 +17,7 @@ import blosc2
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
@@ -25,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from gsl_experiments.preprocessing.maps import maps_folder, open_maps
 from gsl_experiments.training.interruption import ignore_signals
-from gsl_experiments.training.transforms import OUTSIDE, ComposeTransforms
+from gsl_experiments.training.transforms import OUTSIDE
 
 
 class MapDataset(nnUNetDatasetBlosc2):
@@ -89,7 +90,13 @@ class PatchBatches(nnUNetDataLoader):
         seed: Sequence[int],
     ) -> None:
         super().__init__(
-            dataset, batch_size, patch_size, final_patch_size, label_manager, oversample_foreground, transforms=transforms
+            dataset,
+            batch_size,
+            patch_size,
+            final_patch_size,
+            label_manager,
+            oversample_foreground,
+            transforms=transforms,
         )
         self.places = places
         self.seed = list(seed)
@@ -139,7 +146,7 @@ def load_batches(
         processes: how many processes load in the background; 0 loads in the foreground.
         pin_memory: copy batches to memory that a GPU reads from fast.
     """
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         batches,
         batch_size=None,
         sampler=itertools.count(first),
@@ -165,7 +172,7 @@ def _prepare_worker(worker: int) -> None:
     ignore_signals()
 
 
-def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

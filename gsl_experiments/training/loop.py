@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import empty_cache
-from torch import nn
 from torch import distributed as dist
+from torch import nn
 from torch._dynamo import OptimizedModule
 
 from gsl_experiments.training.checkpoints import BEST, FINAL, LATEST, PREVIOUS, write_checkpoint
@@ -35,6 +35,9 @@ class ResumableTrainer(nnUNetTrainer):
 
     is_ddp: bool
     current_epoch: int
+    dataloader_train: Any
+    dataloader_val: Any
+    _best_ema: float | None
     network: nn.Module
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -78,9 +81,7 @@ class ResumableTrainer(nnUNetTrainer):
         self.save_checkpoint(str(Path(self.output_folder) / LATEST))
         if self.is_ddp:
             dist.barrier()  # the first process has written it
-        raise Interrupted(
-            f"epoch {self.current_epoch}, step {self.steps_done}"
-        )
+        raise Interrupted(f"epoch {self.current_epoch}, step {self.steps_done}")
 
     def agree(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
@@ -98,7 +99,11 @@ class ResumableTrainer(nnUNetTrainer):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, float]]) -> None:
         """Log the epoch's means, over its finite steps."""
-        for name, key in (("loss", "train_losses"), ("region", "region_losses"), ("boundary", "boundary_losses")):
+        for name, key in (
+            ("loss", "train_losses"),
+            ("region", "region_losses"),
+            ("boundary", "boundary_losses"),
+        ):
             values = [output[name] for output in train_outputs if math.isfinite(output[name])]
             self.logger.log(key, float(np.mean(values)) if values else math.nan, self.current_epoch)
 

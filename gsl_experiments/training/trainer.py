@@ -6,12 +6,13 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from hydra.utils import instantiate
 from nnunetv2.training.loss.dice import get_tp_fp_fn_tn
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
@@ -22,7 +23,6 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from tqdm import tqdm
 
 from gsl_experiments.atomic import write_json
 from gsl_experiments.class_weights import class_weights
@@ -32,14 +32,15 @@ from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.provenance import collect
 from gsl_experiments.training.checkpoints import BEST
 from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
-from gsl_experiments.training.epoch_log import EpochLog
+from gsl_experiments.training.epoch_log import EpochLog, EpochRecords
 from gsl_experiments.training.held_out import predict_held_out
 from gsl_experiments.training.loop import ResumableTrainer
 from gsl_experiments.training.model_files import read_checkpoint
 from gsl_experiments.training.non_finite import NonFiniteSteps
 from gsl_experiments.training.objective import LossTerms, Objective
 from gsl_experiments.training.precision import mixed_precision
-from gsl_experiments.training.transforms import as_released_code, carry_maps
+from gsl_experiments.training.progress import TrainingProgress
+from gsl_experiments.training.transforms import as_released_code, by_fixed_algorithms, carry_maps
 
 # What a seed is combined with, so that no two purposes draw the same numbers.
 _WEIGHTS, _TRAINING, _VALIDATION, _NETWORK = range(4)
@@ -91,7 +92,8 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
         self.logger.local_logger = EpochLog(self.num_epochs)
         self.alpha_schedule = instantiate(self.experiment["alpha"]) if self.experiment["alpha"] else None
         self.non_finite_steps = NonFiniteSteps(settings["non_finite_patience"])
-        self._progress: tqdm | None = None
+        self._progress: TrainingProgress | None = None
+        self._records: EpochRecords | None = None
 
     # What is trained
 
@@ -188,13 +190,24 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
         )
 
     def get_dataloaders(self) -> tuple[Any, Any]:
-        """Return nnU-Net's loaders, the maps beside each image and segmentation."""
+        """Return endless streams of training and validation batches, from where the fold stands."""
+        processes, pin_memory = get_allowed_n_proc_DA(), self.device.type == "cuda"
+        training, validation = self.batches()
+        step = self.current_epoch * self.num_iterations_per_epoch + self.steps_done
+        val_step = self.current_epoch * self.num_val_iterations_per_epoch
+        return (
+            load_batches(training, first=step, processes=processes, pin_memory=pin_memory),
+            load_batches(validation, first=val_step, processes=(processes + 1) // 2, pin_memory=pin_memory),
+        )
+
+    def batches(self) -> tuple[PatchBatches, PatchBatches]:
+        """Return the fold's training and validation batches: nnU-Net's patches and augmentation, with maps."""
         patch_size = self.configuration_manager.patch_size
         scales = self._get_deep_supervision_scales()
         rotation, dummy_2d, initial_patch_size, mirror_axes = (
             self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         )
-        training = self.get_training_transforms(
+        augmentation = self.get_training_transforms(
             patch_size,
             rotation,
             scales,
@@ -204,38 +217,30 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
             foreground_labels=self.label_manager.foreground_labels,
         )
         if self.experiment["training"]["augmentation"] == "released_code":
-            training, initial_patch_size = as_released_code(training), patch_size
-        validation = self.get_validation_transforms(
-            scales, foreground_labels=self.label_manager.foreground_labels
-        )
+            augmentation, initial_patch_size = as_released_code(augmentation), patch_size
+        if self.experiment["deterministic"]:
+            augmentation = by_fixed_algorithms(augmentation)
+        none = self.get_validation_transforms(scales, foreground_labels=self.label_manager.foreground_labels)
+        training, validation = self.get_tr_and_val_datasets()
 
-        datasets = self.get_tr_and_val_datasets()
-        seed, batch_size = self.experiment["seed"], self.configuration_manager.batch_size
-
-        def load(
-            purpose: int, dataset: MapDataset, size: Sequence[int], transforms: Any, first: int, processes: int
-        ) -> Iterator[dict[str, Any]]:
-            batches = PatchBatches(
+        def batches(
+            dataset: MapDataset, size: Sequence[int], transforms: ComposeTransforms, purpose: int
+        ) -> PatchBatches:
+            return PatchBatches(
                 dataset,
                 size,
                 patch_size,
                 self.label_manager,
-                batch_size=batch_size,
+                batch_size=self.configuration_manager.batch_size,
                 places=self.places,
                 oversample_foreground=self.oversample_foreground_percent,
                 transforms=carry_maps(transforms, scales, spacing_mm=self.configuration_manager.spacing),
-                seed=[seed, purpose],
-            )
-            return load_batches(
-                batches, first=first, processes=processes, pin_memory=self.device.type == "cuda"
+                seed=[self.experiment["seed"], purpose],
             )
 
-        processes = get_allowed_n_proc_DA()
-        step = self.current_epoch * self.num_iterations_per_epoch + self.steps_done
-        val_step = self.current_epoch * self.num_val_iterations_per_epoch
         return (
-            load(_TRAINING, datasets[0], initial_patch_size, training, step, processes),
-            load(_VALIDATION, datasets[1], patch_size, validation, val_step, (processes + 1) // 2),
+            batches(training, initial_patch_size, augmentation, _TRAINING),
+            batches(validation, patch_size, none, _VALIDATION),
         )
 
     @property
@@ -257,16 +262,18 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
         """Prepare as nnU-Net does, write where this run comes from, and start the progress bar."""
         super().on_train_start()
         if self.local_rank == 0:
-            if self.current_epoch == self.steps_done == 0:  # predictions of an earlier training would pass for this one's
+            if (
+                self.current_epoch == self.steps_done == 0
+            ):  # predictions of an earlier training would pass for this one's
                 shutil.rmtree(Path(self.output_folder) / "validation", ignore_errors=True)
             write_json(Path(self.output_folder) / "provenance.json", collect(self.experiment))
             steps = self.num_iterations_per_epoch
-            self._progress = tqdm(
-                total=self.num_epochs * steps,
-                initial=self.current_epoch * steps + self.steps_done,
-                desc=f"{self.plans_manager.plans_name} fold {self.fold}",
-                unit="step",
-                dynamic_ncols=True,
+            self._records = EpochRecords(Path(self.output_folder), self.current_epoch)
+            self._progress = TrainingProgress(
+                f"{self.plans_manager.plans_name} fold {self.fold}",
+                self.num_epochs,
+                steps,
+                self.current_epoch * steps + self.steps_done,
             )
 
     def on_train_epoch_start(self) -> None:
@@ -300,7 +307,9 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
         finite = math.isfinite(loss) and math.isfinite(norm)
         if self.grad_scaler is not None:
             scale = self.grad_scaler.get_scale()
-            self.grad_scaler.step(self.optimizer)  # skipped by the scaler itself if the gradient is not finite
+            self.grad_scaler.step(
+                self.optimizer
+            )  # skipped by the scaler itself if the gradient is not finite
             self.grad_scaler.update()
             # float16's range was exceeded, and the scaler can still give way
             finite = finite or (math.isfinite(loss) and scale > 1)
@@ -320,7 +329,7 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
             folder=Path(self.output_folder),
         )
         if self._progress is not None:
-            self._progress.update()
+            self._progress.step(loss=loss, region=region, boundary=boundary, alpha=self.loss.alpha)
         return {"loss": loss, "region": region, "boundary": boundary}
 
     def _clip_gradient(self) -> float:
@@ -361,24 +370,22 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
         return {"loss": terms.total.item() * self.share, "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
 
     def on_epoch_end(self) -> None:
-        """Log, save and draw as nnU-Net does, and show the epoch's values on the progress bar."""
+        """Log, save and draw as nnU-Net does, and show and record the epoch's values."""
         super().on_epoch_end()
-        if self._progress is not None:
-            latest = {
-                key: self.logger.get_value(key, step=-1) for key in ("train_losses", "alpha", "mean_fg_dice")
-            }
-            self._progress.set_postfix_str(
-                f"epoch {self.current_epoch}/{self.num_epochs} loss {latest['train_losses']:.3f} "
-                f"alpha {latest['alpha']:.2f} pseudo Dice {latest['mean_fg_dice']:.3f}"
-            )
+        if self._progress is not None and self._records is not None:
+            ended = self.current_epoch - 1
+            values = self.logger.local_logger.values(ended)
+            self._records.write(ended, values)
+            self._progress.epoch(values)
 
     def on_train_end(self) -> None:
         """Keep the best checkpoint as the final one where an inner validation split chooses it; else the last."""
         if self.experiment["training"]["inner_validation"]:
             self._restore_best_weights()
         super().on_train_end()
-        if self._progress is not None:
+        if self._progress is not None and self._records is not None:
             self._progress.close()
+            self._records.close()
             self._record_duration()
 
     def _restore_best_weights(self) -> None:

@@ -433,6 +433,23 @@ def test_a_stray_case_among_those_of_an_edition(tmp_path: Path, write_nifti: Wri
     )
 
 
+@pytest.mark.parametrize(("key", "enhancing"), [("2020", 4), ("2023", 3)])
+def test_a_stray_case_does_not_decide_on_the_labels(
+    key: str, enhancing: int, tmp_path: Path, write_nifti: Write
+) -> None:
+    """Though it comes first and has the files' names of the other years."""
+    _write_edition(tmp_path, EDITIONS[key], write_nifti)
+    stray = Edition("", ("A-first",), NEW if key == "2020" else OLD, WITH_4)
+    dataset = read_brats(_write_edition(tmp_path, stray, write_nifti))
+    assert [finding.case for finding in dataset.incomplete] == ["A-first"]
+    assert dataset.original_labels[3] == enhancing
+
+
+def test_a_case_of_2023_with_file_names_of_before(tmp_path: Path, write_nifti: Write) -> None:
+    edition = Edition("", ("BraTS-GLI-00000-000",), OLD, WITH_3, labels=(0, 1, 2, 3))
+    assert read_brats(_write_edition(tmp_path, edition, write_nifti)).original_labels[3] == 3
+
+
 def test_every_problem_of_every_case_is_found(tmp_path: Path, write_nifti: Write) -> None:
     folders = tuple(f"BraTS20_Training_{n:03d}" for n in range(1, 6))
     _write_edition(tmp_path, Edition("", folders, OLD, WITH_4), write_nifti)

@@ -81,15 +81,14 @@ def kill_once(folder: Path, pattern: str, processes: int) -> bool:
     """Kill a call as soon as a file of that name is there; whether there was one before the call ended."""
     process = start(folder, processes)
     present = files(folder, pattern)
-    try:
-        while process.poll() is None:
-            if files(folder, pattern) - present:
-                return True
-        return False
-    finally:
-        if process.poll() is None:
+    while process.poll() is None:
+        if files(folder, pattern) - present:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+            process.communicate()
+            return True
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    return False
 
 
 def arrays(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -137,11 +137,11 @@ class TestCaseSize:
         """10 slices of 2.5 mm make 25 of 1 mm; 20 and 30 voxels of 1 mm make 10 and 15 of 2 mm."""
         image = self.write(tmp_path, (10, 20, 30), (2.5, 1.0, 1.0))
         size = case_size([image, image], target_spacing_mm=[1.0, 2.0, 2.0])
-        assert size == CaseSize(2, 6000, 25 * 10 * 15, resampled=True, coarse_slices=False)
+        assert size == CaseSize(2, 6000, 25 * 10 * 15, resampled=True)
 
     def test_without_a_target_nothing_is_resampled(self, tmp_path: Path) -> None:
         image = self.write(tmp_path, (10, 20, 30), (4.0, 1.0, 1.0))
-        assert case_size([image]) == CaseSize(1, 6000, 6000, resampled=False, coarse_slices=True)
+        assert case_size([image]) == CaseSize(1, 6000, 6000, resampled=False)
 
     def test_slices_of_a_2d_configuration_stay(self, tmp_path: Path) -> None:
         image = self.write(tmp_path, (10, 20, 30), (4.0, 1.0, 1.0))
@@ -160,19 +160,18 @@ class TestCaseSize:
         assert case_size([str(tmp_path / "nowhere.nii.gz")]) is None
 
 
-def test_what_is_resampled_and_what_has_more_channels_takes_more() -> None:
-    same = CaseSize(1, 10**7, 10**7, resampled=False, coarse_slices=False)
-    resampled = CaseSize(1, 10**7, 2 * 10**7, resampled=True, coarse_slices=False)
-    coarse = CaseSize(1, 10**7, 2 * 10**7, resampled=True, coarse_slices=True)
-    channels = CaseSize(4, 10**7, 2 * 10**7, resampled=True, coarse_slices=True)
-    estimates = [case_bytes(size) for size in (same, resampled, coarse, channels)]
-    assert estimates == sorted(estimates)
+def test_what_is_larger_and_what_has_more_channels_takes_more() -> None:
+    same = CaseSize(1, 10**7, 10**7, resampled=False)
+    larger = CaseSize(1, 10**7, 4 * 10**7, resampled=True)
+    channels = CaseSize(4, 10**7, 4 * 10**7, resampled=True)
+    estimates = [case_bytes(size) for size in (same, larger, channels)]
+    assert estimates == sorted(set(estimates))
     assert fingerprint_bytes(same) < fingerprint_bytes(channels)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ct_separate_z", "ct_same"])
-def test_a_real_case_stays_below_its_estimate_and_above_a_third_of_it(name: str) -> None:
+@pytest.mark.parametrize("name", ["ct_down", "ct_same"])
+def test_a_real_case_stays_below_its_estimate_but_not_far(name: str) -> None:
     """Peaks are measured in a process of its own for the fingerprint and for the case."""
     call = [sys.executable, str(SCRIPT), name]
     outcome = subprocess.run(call, capture_output=True, text=True, check=True)
@@ -180,4 +179,4 @@ def test_a_real_case_stays_below_its_estimate_and_above_a_third_of_it(name: str)
     assert [step["step"] for step in steps] == ["fingerprint", "case"]
     for step in steps:
         assert step["peak"] < step["estimate"], step
-    assert steps[1]["peak"] > steps[1]["estimate"] / 3
+    assert steps[1]["peak"] > steps[1]["estimate"] / 5

@@ -18,6 +18,7 @@ from waiting import is_alive, wait_for
 from gsl_experiments.config import model_folder, preprocessed_folder
 from gsl_experiments.errors import UserError
 from gsl_experiments.locking import exclusive
+from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.training.fold import held_out_cases, is_finished
 from gsl_experiments.training.interruption import EXIT_STATUS
 from gsl_experiments.training.launch import train
@@ -170,7 +171,7 @@ def test_a_missing_file_of_a_case_is_named(configure: Configure, missing: str) -
     cfg = configure("loss=gsl", "fold=0", "suffix=missing")
     preprocessed = preprocessed_folder(cfg)
     data = "paperPlans_3d_fullres"
-    (maps,) = {file.parent for file in (preprocessed / data).glob("*/*.b2nd")}
+    maps = maps_folder(preprocessed / data)
     name = missing.format(
         data=data, maps=maps.relative_to(preprocessed), case=held_out_cases(preprocessed, 0)[0]
     )

@@ -15,7 +15,7 @@ from training_runs import assert_same, make_trainer
 
 from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
-from gsl_experiments.training.transforms import OUTSIDE, carry_maps
+from gsl_experiments.training.transforms import OUTSIDE, by_fixed_algorithms, carry_maps
 
 Configure = Callable[..., DictConfig]
 INITIAL, FINAL = (30, 36, 30), (16, 24, 16)
@@ -28,8 +28,10 @@ def trainer(configure: Configure) -> nnUNetTrainerGSL:
 
 def nnunet_transforms(trainer: nnUNetTrainerGSL) -> Any:
     rotation, dummy_2d, _, mirror = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-    return trainer.get_training_transforms(
-        FINAL, rotation, None, mirror, dummy_2d, use_mask_for_norm=[True] * 4, foreground_labels=[1, 2, 3]
+    return by_fixed_algorithms(
+        trainer.get_training_transforms(
+            FINAL, rotation, None, mirror, dummy_2d, use_mask_for_norm=[True] * 4, foreground_labels=[1, 2, 3]
+        )
     )
 
 

@@ -10,9 +10,8 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import Tensor, multiprocessing, nn
 from torch import distributed as dist
-from torch import multiprocessing
 from training_runs import make_trainer
 
 from gsl_experiments.cli import compose
@@ -50,7 +49,11 @@ class InFloat64(nnUNetTrainerGSL):
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         network = nnUNetTrainerGSL.build_network_architecture(
-            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+            plans_manager,
+            configuration_manager,
+            num_input_channels,
+            num_output_channels,
+            enable_deep_supervision,
         )
         return network.double()
 
@@ -92,12 +95,12 @@ def run_all(rank: int, world: int, folder: Path, runs: dict[str, list[str]]) -> 
 
 
 @pytest.fixture(scope="module")
-def results(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Result, Result, Result]]:
+def results(
+    overrides: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Result, Result, Result]]:
     """One step of every run by one process, and by the first and the second of two."""
-    from conftest import _overrides
-
     folder = tmp_path_factory.mktemp("processes")
-    runs = {name: [*_overrides(workspace), f"suffix=equal_{name}", *run] for name, run in RUNS.items()}
+    runs = {name: [*overrides, f"suffix=equal_{name}", *run] for name, run in RUNS.items()}
     for world in (1, 2):
         multiprocessing.spawn(run_all, args=(world, folder, runs), nprocs=world)
     alone, first, second = (torch.load(folder / f"{f}.pt", weights_only=False) for f in ("1_0", "2_0", "2_1"))

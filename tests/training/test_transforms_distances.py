@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from augmentation_samples import (
     OUTSIDE,
     as_nnunet_loads,
     blobs,
+    coordinates_mm,
     distance_maps,
     ellipsoids,
     make_sample,
@@ -17,6 +19,7 @@ from augmentation_samples import (
 )
 from numpy.typing import NDArray
 
+from gsl_experiments.training.augmented_maps import estimate_distances, matrix_in_mm
 from gsl_experiments.training.transforms import carry_maps
 
 BAND_MM = 20
@@ -69,7 +72,7 @@ GRIDS = [
 def test_the_carried_map_is_that_of_the_augmented_labels(
     spacing_mm: Sequence[float], patch: Sequence[int], image: Sequence[int], shape: Shape
 ) -> None:
-    """Under 0.5 voxel on average, and no bias: under 0.15. Two draws here, a dozen in the slow test."""
+    """Under 0.5 voxel on average, and no bias: under 0.15. Two draws here, six more in the slow test."""
     check_draws(range(2), spacing_mm, patch, image, shape)
 
 
@@ -79,7 +82,40 @@ def test_the_carried_map_is_that_of_the_augmented_labels(
 def test_the_carried_map_is_that_of_the_augmented_labels_in_many_draws(
     spacing_mm: Sequence[float], patch: Sequence[int], image: Sequence[int], shape: Shape
 ) -> None:
-    check_draws(range(2, 14), spacing_mm, patch, image, shape)
+    check_draws(range(2, 8), spacing_mm, patch, image, shape)
+
+
+def linear_map_of_a_plane(
+    shape: Sequence[int], spacing_mm: Sequence[float], matrix: NDArray[np.float64], normal: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The resampled distance to a plane through the centre, and the distance to the resampled plane."""
+    unit = np.array(normal) / np.linalg.norm(normal)
+    new_normal = matrix.T @ unit
+    resampled = np.einsum("i,i...->...", new_normal, coordinates_mm(shape, spacing_mm))
+    return resampled, resampled / np.linalg.norm(new_normal)
+
+
+@pytest.mark.parametrize("normal", [(1, 0, 0), (0, 0, 1), (1, 2, -1)])
+def test_the_estimate_is_exact_for_planes_whatever_the_direction(normal: Sequence[float]) -> None:
+    """But for the half voxel between a label's outermost centres and its edge, which a continuous plane lacks."""
+    spacing_mm = (2.5, 0.8, 0.8)
+    turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]) * 1.2
+    matrix = matrix_in_mm(turn, spacing_mm)
+    np.testing.assert_allclose(matrix[0, 1], -0.6 * 1.2 * 2.5 / 0.8)
+    resampled, expected = linear_map_of_a_plane((8, 12, 12), spacing_mm, matrix, normal)
+    half_voxel = sum(spacing_mm) / 3 / 2
+    estimated = estimate_distances(torch.from_numpy(resampled + half_voxel), matrix, spacing_mm)
+    np.testing.assert_allclose(estimated - half_voxel, expected, atol=1e-9)
+
+
+def test_the_estimate_in_a_slice_counts_the_way_through_the_slices() -> None:
+    """Planes in 3D, of whose map the slice shows one part; in plane 1.4 in one direction and 0.7 in the other."""
+    matrix = np.diag([1.4, 0.7])
+    volume = np.diag([np.sqrt(1.4 * 0.7), 1.4, 0.7])
+    for normal in ((0, 1, 0), (1, 1, 1), (3, 0, 1)):
+        resampled, expected = linear_map_of_a_plane((5, 12, 12), (1, 1, 1), volume, normal)
+        estimated = estimate_distances(torch.from_numpy(resampled[4] + 0.5), matrix, (1, 1))
+        np.testing.assert_allclose(estimated - 0.5, expected[4], atol=1e-9)
 
 
 def check_draws(seeds: range, *args: Any) -> None:
@@ -90,6 +126,5 @@ def check_draws(seeds: range, *args: Any) -> None:
     """
     draws = [differences_in_voxels(*args, seed) for seed in seeds]
     assert all(draw.size > 1000 for draw in draws)
-    print(args[0], args[-1].__name__, [(np.abs(d).mean().round(3), d.mean().round(3)) for d in draws])
     assert np.mean([np.abs(draw).mean() for draw in draws]) < 0.5
     assert abs(np.mean([draw.mean() for draw in draws])) < 0.15
