@@ -85,7 +85,6 @@ ENCODINGS = (
     Encoding("int16, lz4hc 5, shuffle", np.int16, Codec.LZ4HC, 5, SHUFFLE),
     Encoding("int16, lz4hc 5, bitshuffle", np.int16, Codec.LZ4HC, 5, (Filter.BITSHUFFLE,)),
     Encoding("int16, lz4hc 5, shuffle, bytedelta", np.int16, Codec.LZ4HC, 5, DELTA),
-    Encoding("int16, lz4hc 9, shuffle, bytedelta", np.int16, Codec.LZ4HC, 9, DELTA),
     Encoding("int16, zstd 3, shuffle", np.int16, Codec.ZSTD, 3, SHUFFLE),
     Encoding("int16, zstd 3, bitshuffle", np.int16, Codec.ZSTD, 3, (Filter.BITSHUFFLE,)),
     Encoding("int16, zstd 3, delta, shuffle", np.int16, Codec.ZSTD, 3, (Filter.DELTA, Filter.SHUFFLE)),

@@ -37,6 +37,7 @@ def _check_run(cfg: DictConfig) -> None:
             "single underscores, which name a folder"
         )
     _check_whole("seed", cfg.seed, at_least=0)
+    _check_one_of("debug", cfg.debug, (None, "augmentation"))
     _check_one_of("deterministic", cfg.deterministic, (True, False))
     _check_whole("cpu_processes", cfg.cpu_processes, at_least=1)
     _check_whole("nodes", cfg.nodes, at_least=1)

@@ -148,6 +148,8 @@ def test_names_of_runs_keep_variants_apart() -> None:
         (["seed=-3"], r"seed=-3: allowed is a whole number from 0"),
         (["processes=0"], r"processes=0: allowed is a positive whole number"),
         (["processes=many"], r"processes=many: allowed"),
+        (["memory_gb=0"], r"memory_gb=0: allowed is a number > 0"),
+        (["memory_gb=all"], r"memory_gb=all: allowed is a number > 0"),
         (["loader_processes=-4"], r"loader_processes=-4: allowed is a whole number from 0"),
         (["cpu_processes=0"], r"cpu_processes=0: allowed"),
         (["fold=[]"], r"fold=\[\]: allowed are all"),

@@ -1,5 +1,6 @@
 """Reading and writing NIfTI files: geometry from the header alone, and never a half-written file."""
 
+import errno
 import gzip
 import math
 import zlib
@@ -133,6 +134,14 @@ def _unreadable(path: Path, error: RuntimeError) -> DatasetError:
 
 
 def write_image(image: sitk.Image, path: Path) -> None:
-    """Writes an image in the format of the path's ending, compressed for ``.gz``; whole or not at all."""
+    """Writes an image in the format of the path's ending, compressed for ``.gz``; whole or not at all.
+
+    Raises:
+        OSError: the disk is full.
+    """
     with replacing(path) as partial:
         sitk.WriteImage(image, str(partial), useCompression=path.name.endswith(".gz"))
+        try:
+            check_complete(partial)  # ITK does not say so when the disk is full
+        except DatasetError as error:
+            raise OSError(errno.ENOSPC, "cannot be written whole, is the disk full?", str(path)) from error

@@ -22,7 +22,8 @@ def read_nnunet(raw: Path) -> RawDataset:
             ``dataset.json`` that lists the files of each case under ``dataset``.
 
     Returns:
-        Channels, labels and regions of ``dataset.json``; label values as the files have them.
+        Channels, labels and regions of ``dataset.json``; label values as the files have them. Headers of labels
+        do not count, as in nnU-Net.
 
     Raises:
         DatasetError: if ``dataset.json`` is missing or not valid, if its labels overlap or hold an ignore
@@ -45,6 +46,7 @@ def read_nnunet(raw: Path) -> RawDataset:
         labels=labels,
         label_map={label: label for label in labels.values()},
         regions=evaluation_regions(description | {"labels": labels}),
+        label_geometry_from_image=True,
         incomplete=tuple(incomplete),
         edition=str(description.get("edition") or raw.name),
     )

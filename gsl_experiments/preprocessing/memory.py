@@ -116,7 +116,7 @@ def case_bytes(size: CaseSize) -> int:
     is most of it.
     """
     if not size.resampled:
-        return _SMALL + (12 * size.channels + 48) * size.voxels
+        return _SMALL + (12 * size.channels + 68) * size.voxels
     reading = (16 * size.channels + 24) * size.voxels
     return _SMALL + reading + (4 * size.channels + 24) * size.target_voxels
 

@@ -25,7 +25,13 @@ from gsl_experiments.preprocessing.cases import REFERENCES, CaseJob, preprocess_
 from gsl_experiments.preprocessing.fingerprint import take_fingerprint
 from gsl_experiments.preprocessing.folds import write_folds
 from gsl_experiments.preprocessing.leftovers import remove_leftovers
-from gsl_experiments.preprocessing.manifest import CLASS_WEIGHTS, Inputs, manifest_folder
+from gsl_experiments.preprocessing.manifest import (
+    CLASS_WEIGHTS,
+    Inputs,
+    entry_file,
+    manifest_folder,
+    read_entries,
+)
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.preprocessing.memory import case_bytes, case_size, memory_limit
 from gsl_experiments.preprocessing.planning import nnunets_own_plans, write_plans
@@ -126,12 +132,26 @@ def preprocess_cases(jobs: list[CaseJob], workers: Workers) -> np.ndarray:
     folder = jobs[0].cases_folder
     for needed in (folder, manifest_folder(folder), jobs[0].preprocessed / REFERENCES):
         needed.mkdir(parents=True, exist_ok=True)
+    _forget_cases_that_are_gone(jobs)
     if pending:
         # Its presence says that every case is in place.
         (maps_folder(folder) / CLASS_WEIGHTS).unlink(missing_ok=True)
     made = workers.run(preprocess_case, pending, bytes_of=_bytes_of, title="Preprocessing cases and maps")
     entries = [*(entry for entry in finished.values() if entry is not None), *made]
     return np.sum([entry.voxels for entry in entries], axis=0)
+
+
+def _forget_cases_that_are_gone(jobs: list[CaseJob]) -> None:
+    """Delete what was made of cases that are no longer in the dataset, unless nnU-Net itself made it."""
+    folder, known = jobs[0].cases_folder, {job.identifier for job in jobs}
+    for entry in read_entries(folder):
+        if entry.case in known:
+            continue
+        print(f"{entry.case} is not in the dataset any more: what was made of it is deleted")
+        for name in entry.outputs:
+            if not (jobs[0].adopt and name.startswith(f"{folder.name}/")):
+                (jobs[0].preprocessed / name).unlink(missing_ok=True)
+        entry_file(folder, entry.case).unlink()
 
 
 def _bytes_of(job: CaseJob) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import blosc2
 import numpy as np
+import SimpleITK as sitk  # noqa: N813
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
@@ -168,8 +169,9 @@ def seed_everything(seed: Sequence[int]) -> None:
 
 
 def _prepare_worker(worker: int) -> None:
-    """Leave it to the training process to react to signals: it still needs batches until it has finished its step."""
+    """Keep to one thread, and leave signals to the trainer, which needs batches until it has finished its step."""
     ignore_signals()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def _as_it_is(batch: Any) -> Any:

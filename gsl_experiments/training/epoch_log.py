@@ -101,6 +101,15 @@ class EpochRecords:
                 self._scalars.add_scalar(_scalar_name(name), value, epoch)
         self._scalars.flush()
 
+    def complete(self, log: EpochLog, epochs: int) -> None:
+        """Record those of the first ``epochs`` epochs of a resumed log that lack a row.
+
+        The last process may have been killed after its checkpoint and before its record, or the file be deleted.
+        """
+        for epoch in range(epochs):
+            if epoch not in self.rows:
+                self.write(epoch, log.values(epoch))
+
     def close(self) -> None:
         """Finish TensorBoard's file."""
         self._scalars.close()

@@ -119,6 +119,9 @@ def ignore_signals() -> None:
     if not hasattr(signal, "sigtimedwait"):  # macOS cannot tell who sent a signal
         end_with_parent()
         return
+    signal.signal(
+        signal.SIGTERM, lambda *_: None
+    )  # the thread below waits for it; no other one may die of it
     parent = os.getppid()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
@@ -127,6 +130,6 @@ def ignore_signals() -> None:
             received = signal.sigtimedwait({signal.SIGTERM}, 1)
             if received is not None and received.si_pid == parent:
                 break
-        os._exit(128 + signal.SIGTERM)
+        os._exit(0)  # PyTorch takes any other status for a failure of the loader
 
     threading.Thread(target=watch, name="end-with-trainer", daemon=True).start()

@@ -30,12 +30,15 @@ from gsl_experiments.config import (
 from gsl_experiments.errors import UserError
 from gsl_experiments.locking import exclusive
 from gsl_experiments.provenance import collect
+from gsl_experiments.training.announcement import announcement
+from gsl_experiments.training.augmentation_picture import picture_of_batches
 from gsl_experiments.training.checkpoints import FINAL, read_newest
 from gsl_experiments.training.experiment import write_experiment_plans
 from gsl_experiments.training.fold import held_out_cases, is_finished
 from gsl_experiments.training.interruption import EXIT_STATUS, Interrupted, StopRequest, stop_requests
 from gsl_experiments.training.preflight import check_ready
 from gsl_experiments.training.processes import Group, run_processes
+from gsl_experiments.training.summary import write_fold_summary
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
 
@@ -56,10 +59,12 @@ def train(cfg: DictConfig) -> None:
         fold: is_finished(folder / f"fold_{fold}", held_out_cases(preprocessed, fold), file_ending)
         for fold in folds(cfg)
     }
+    if cfg.debug == "augmentation":
+        draw_augmentation(cfg, plans, device)
+        return
     check_ready(cfg, plans, [fold for fold, is_done in finished.items() if not is_done])
     write_json(folder / "provenance.json", collect(OmegaConf.to_container(cfg, resolve=True)))
-    nodes = f"{cfg.nodes} nodes of " if cfg.nodes > 1 else ""
-    _announce(cfg, plans, f"{nodes}{processes} x {'GPU' if gpus else 'CPU'}", folder)
+    print(announcement(cfg, plans, processes=processes, device=device, finished=finished))
 
     with stop_requests() as stop, _loader_processes(math.ceil(loader_processes(cfg) / processes)):
         for fold, is_done in finished.items():
@@ -131,6 +136,27 @@ def train_fold(
             trainer.run_training()
         with stop.at_once("while held-out cases were predicted"):
             trainer.perform_actual_validation()
+        if trainer.local_rank == 0:
+            print(write_fold_summary(Path(trainer.output_folder)), end="")
+
+
+def draw_augmentation(cfg: DictConfig, plans: dict[str, Any], device: torch.device) -> None:
+    """Draw some batches of the first configured fold before and after augmentation, and train nothing."""
+    dataset_json = json.loads((preprocessed_folder(cfg) / "dataset.json").read_text())
+    fold = folds(cfg)[0]
+    of_run = plans | {"continue_training": True}
+    trainer = nnUNetTrainerGSL(of_run, cfg.configuration, fold, dataset_json, device)
+    batches, _ = trainer.batches()
+    picture = picture_of_batches(
+        batches,
+        model_folder(cfg) / f"fold_{fold}" / "augmentation.png",
+        class_names=list(dataset_json["labels"]),
+        spacing_mm=plans["configurations"][cfg.configuration]["spacing"],
+        numbers=range(5),
+    )
+    print(
+        f"{picture} shows batches 1 to 5 of {run_name(cfg)} fold {fold}; nothing was trained (debug=augmentation)"
+    )
 
 
 def _alone_in(folder: Path, what: str) -> AbstractContextManager[None]:
@@ -183,19 +209,3 @@ def _processes(cfg: DictConfig, gpus: int, batch_size: int) -> int:
         f"{option}: a batch of {batch_size} cannot be split over {processes * cfg.nodes} processes; "
         f"allowed are up to {batch_size}, or a larger planning.batch_size"
     )
-
-
-def _announce(cfg: DictConfig, plans: dict[str, Any], devices: str, folder: Path) -> None:
-    planned = plans["configurations"][cfg.configuration]
-    features = planned["architecture"]["arch_kwargs"]["features_per_stage"]
-    region = f", region term {cfg.loss.region}" if cfg.loss.boundary is not None else ""
-    schedule = f", alpha {cfg.schedule.name}" if cfg.schedule.name else ""
-    print(f"Training {run_name(cfg)} on {cfg.dataset.nnunet_name}, protocol {cfg.protocol}")
-    print(f"  loss {cfg.loss.name}{region}{schedule}")
-    print(f"  folds {', '.join(str(f) for f in folds(cfg))}, on {devices}, {available_cores()} cores")
-    print(
-        f"  {cfg.training.epochs} epochs of {cfg.training.iterations_per_epoch} steps, "
-        f"batch {planned['batch_size']}, patch {' x '.join(str(p) for p in planned['patch_size'])}"
-    )
-    print(f"  network of {features} channels")
-    print(f"  into {folder}")

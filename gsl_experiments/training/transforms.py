@@ -188,7 +188,7 @@ def as_released_code(transforms: ComposeTransforms) -> ComposeTransforms:
 
 
 def by_fixed_algorithms(transforms: ComposeTransforms) -> ComposeTransforms:
-    """Return nnU-Net's transforms without the blur's choice, by the clock, between two algorithms of unequal rounding."""
+    """Return nnU-Net's transforms without the blur's choice, by the clock, of one of two algorithms."""
     for transform in transforms.transforms:
         inner = transform.transform if isinstance(transform, RandomTransform) else transform
         if isinstance(inner, GaussianBlurTransform):

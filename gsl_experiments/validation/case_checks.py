@@ -35,11 +35,7 @@ def check_case(dataset: RawDataset, case: RawCase, facts: Facts) -> list[Finding
     return [
         *(finding for file in files for finding in _check_file(case, file, facts[file])),
         *_check_grids(dataset, case, facts),
-        *(
-            finding
-            for file in case.images
-            for finding in _check_image(dataset, case, file, facts[file], facts[case.label])
-        ),
+        *(finding for file in case.images for finding in _check_image(dataset, case, file, facts)),
         *_check_label(dataset, case, facts[case.label]),
     ]
 
@@ -95,23 +91,24 @@ def _check_grids(dataset: RawDataset, case: RawCase, facts: Facts) -> Iterator[F
         yield make_finding("header noise", case.identifier, next(iter(noise_mm)), problem)
 
 
-def _check_image(
-    dataset: RawDataset, case: RawCase, file: Path, facts: FileFacts, label: FileFacts
-) -> Iterator[Finding]:
-    if facts.failure is not None:
+def _check_image(dataset: RawDataset, case: RawCase, file: Path, facts: Facts) -> Iterator[Finding]:
+    channels = facts[file].channels
+    if not channels:
         return
     due = len(dataset.channel_names) // len(case.images)
-    if len(facts.channels) != due:
-        found = f"4D with {len(facts.channels)} channels" if len(facts.channels) > 1 else "3D"
+    if len(channels) != due:
+        found = f"4D with {len(channels)} channels" if len(channels) > 1 else "3D"
         needed = f"4D with {due} channels" if due > 1 else "3D"
         problem = f"{found} where {needed} is due"
         yield make_finding("wrong dimensions", case.identifier, file, problem)
         return
+    varied = any(each.minimum != each.maximum for image in case.images for each in facts[image].channels)
     order = dataset.channel_order or tuple(range(len(dataset.channel_names)))
-    for channel, voxels in enumerate(facts.channels):
+    for channel, voxels in enumerate(channels):
         where = f"channel {channel}: " if due > 1 else ""
         name = dataset.channel_names[order.index(channel) if due > 1 else case.images.index(file)]
-        for kind, problem in _channel_problems(name, voxels, dataset, label):
+        for kind, problem in _channel_problems(name, voxels, dataset, facts[case.label]):
+            kind = "constant channel" if kind == "constant image" and varied else kind
             yield make_finding(kind, case.identifier, file, where + problem)
 
 

@@ -69,7 +69,7 @@ def check_dataset(
 
     Args:
         dataset: what a layout has found.
-        processes: number of processes that read; each needs some 100 MB, however large the images.
+        processes: number of processes that read; each needs some 200 MB, however large the images.
         on_error: ``stop``, or ``exclude`` to leave the cases with errors out and to record them in
             ``excluded_cases.json``.
         folder: nnU-Net's preprocessed folder of the dataset.

@@ -74,7 +74,7 @@ _ERRORS = {
         "replace them, or convert the file again",
     ),
     "constant image": (
-        "All voxels have one value: there is nothing to learn, and z-scoring divides by zero.",
+        "All voxels of the case have one value: there is nothing to learn from it.",
         "export the image again",
     ),
     "image holds labels": (
@@ -104,8 +104,8 @@ _WARNINGS = {
         "move it away if it does not belong there",
     ),
     "label geometry": (
-        "The header of the label disagrees with the image's. In this dataset label headers are known to be "
-        "unreliable, so the label takes the image's geometry.",
+        "The header of the label disagrees with the image's. Of LiTS it is known that its label headers are not "
+        "reliable, and nnU-Net ignores them: voxel belongs to voxel, and the label takes the image's geometry.",
         "check that the label lies on the image",
     ),
     "identity spacing": (
@@ -133,6 +133,10 @@ _WARNINGS = {
     "tiny label": (
         "So few voxels are labelled that it may be a slip of the mouse.",
         "look at the case",
+    ),
+    "constant channel": (
+        "All voxels of one modality have one value. Right if a missing modality was filled up, wrong otherwise.",
+        "export the image again",
     ),
     "label-like image": (
         "An image consists of label values alone. Right for a mask that is given to the network as a channel.",

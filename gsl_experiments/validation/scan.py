@@ -23,7 +23,7 @@ from gsl_experiments.datasets.nifti import Geometry, nifti_stem, read_geometry
 from gsl_experiments.datasets.raw import DatasetError
 from gsl_experiments.validation.voxels import VoxelReader, Voxels
 
-_BLOCK_BYTES = 1 << 23
+_BLOCK_VOXELS = 1 << 20
 _NO_IMAGE = {
     b"version https://git-lfs": ("a Git LFS pointer, not the image itself", "fetch it with git lfs pull"),
     b"/annex/objects": ("a git-annex pointer, not the image itself", "fetch it with git annex get"),
@@ -66,8 +66,8 @@ class FileFacts:
 def scan_file(path: Path, *, is_label: bool) -> FileFacts:
     """Reads a file to its end and never raises for what it finds there.
 
-    NIfTI files are read in blocks of 8 MB, decompressed once, as they are stored: ITK would turn the NaN of an
-    integer label into a number and fill up a truncated file. Other formats are read whole, by SimpleITK.
+    NIfTI files are read in blocks of a million voxels, decompressed once, as they are stored: ITK would turn the
+    NaN of an integer label into a number and fill up a truncated file. Other formats are read whole, by SimpleITK.
     """
     if not path.is_file():
         return FileFacts(failure=Failure("missing file", "no such file"))
@@ -104,7 +104,7 @@ def _scan_nifti(path: Path, is_label: bool) -> FileFacts:
         _read(file, proxy.offset)
         count = math.prod(shape[:3])
         channels = tuple(_scan_channel(file, proxy, count, is_label) for _ in range(math.prod(shape[3:])))
-        while path.name.endswith(".gz") and file.read(_BLOCK_BYTES):
+        while path.name.endswith(".gz") and file.read(_BLOCK_VOXELS):
             pass  # the checksum comes last
     spacing = tuple(float(size) for size in header["pixdim"][1:4])
     # Last, because ITK has no good word for a damaged file.
@@ -113,11 +113,10 @@ def _scan_nifti(path: Path, is_label: bool) -> FileFacts:
 
 def _scan_channel(file: IO[bytes], proxy: Any, count: int, is_label: bool) -> Voxels:
     reader = VoxelReader(is_label=is_label)
-    left = count * proxy.dtype.itemsize
-    while left:
-        block = np.frombuffer(_read(file, min(left, _BLOCK_BYTES)), proxy.dtype)
+    for start in range(0, count, _BLOCK_VOXELS):
+        size = min(count - start, _BLOCK_VOXELS) * proxy.dtype.itemsize
+        block = np.frombuffer(_read(file, size), proxy.dtype)
         reader.add(np.asarray(apply_read_scaling(block, proxy.slope, proxy.inter)))
-        left -= block.nbytes
     return reader.facts()
 
 

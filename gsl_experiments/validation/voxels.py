@@ -109,10 +109,9 @@ class VoxelReader:
         if block.size == 0:
             return
         low, high = int(block.min()), int(block.max())
-        if high - low < block.size:
-            wide = block if block.dtype.kind == "f" else block.astype(np.int64)
-            counts = np.bincount((wide - wide.min()).astype(np.intp))
-            found = {low + int(i): int(counts[i]) for i in np.flatnonzero(counts)}
+        if low >= 0 and high < block.size:
+            counts = np.bincount(block.astype(np.intp))
+            found = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
         else:
             values, numbers = np.unique(block, return_counts=True)
             found = {int(value): int(number) for value, number in zip(values, numbers, strict=True)}

@@ -222,6 +222,35 @@ def test_a_file_that_cannot_grow_is_one_clear_line_and_no_damage(
     assert_as_undisturbed(work, undisturbed)
 
 
+WRITE = """
+import sys
+from pathlib import Path
+import numpy as np
+import SimpleITK as sitk
+from gsl_experiments.datasets.nifti import write_image
+noise = np.random.default_rng(0).integers(0, 255, (30, 30, 30), dtype=np.uint8)
+write_image(sitk.GetImageFromArray(noise), Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+@pytest.mark.parametrize("most_bytes", [100, 20_000])
+def test_a_converted_image_that_cannot_be_written_whole_is_not_kept(
+    tmp_path: Path, name: str, most_bytes: int
+) -> None:
+    """SimpleITK returns without a word from a disk that is full."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    call = [sys.executable, "-c", WRITE, str(tmp_path / name)]
+    outcome = subprocess.run(call, capture_output=True, text=True, check=False, preexec_fn=limit)
+    assert outcome.stderr.splitlines()[-1].startswith("OSError: [Errno 28] cannot be written whole")
+    assert list(tmp_path.iterdir()) == []
+    subprocess.run(call, check=True)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 def test_a_second_call_at_the_same_time_waits(work: Path, undisturbed: Path) -> None:
     folder = work / "preprocessed" / "Dataset512_PhantomBraTS"
     with exclusive(folder, what="preprocessing"):

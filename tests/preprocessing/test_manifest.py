@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import blosc2
@@ -217,3 +218,27 @@ def test_cases_that_nnunet_preprocessed_are_taken_as_they_are(
     after = {f: f.stat().st_mtime_ns for f in stock.iterdir()}
     changed = {f.name for f in before if after[f] != before[f]}
     assert changed == {f"{victim}{end}" for end in (".pkl", ".b2nd", "_seg.b2nd")}, "older than its raw label"
+
+
+def test_what_was_made_of_a_case_that_is_gone_is_deleted(
+    configure: Configure, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """nnU-Net's loader would take its files for a case; other cases stay as they are."""
+    shutil.copytree(workspace / "preprocessed", tmp_path / "preprocessed")
+    cfg = configure(f"paths.preprocessed={tmp_path / 'preprocessed'}")
+    cases = tmp_path / "preprocessed" / "Dataset512_PhantomBraTS" / "paperPlans_3d_fullres"
+    entry = read_entry(cases, "BraTS20_Phantom_001")
+    assert entry is not None
+    record = FileRecord.of(cases / "BraTS20_Phantom_001.pkl")
+    gone = replace(
+        entry, case="gone", outputs={f"{cases.name}/gone{end}": record for end in (".pkl", ".b2nd")}
+    )
+    write_entry(gone, cases)
+    for name in gone.outputs:
+        (cases.parent / name).write_bytes(b"")
+    before = {f: t for f, t in all_files(cases).items() if "gone" not in f.name and f.suffix != ".json"}
+    preprocess(cfg)
+    after = {f: t for f, t in all_files(cases).items() if f.suffix != ".json"}
+    assert after == before
+    assert not entry_file(cases, "gone").exists()
+    assert "gone is not in the dataset any more" in capsys.readouterr().out

@@ -25,7 +25,7 @@ from gsl_experiments.preprocessing.memory import (
 )
 from gsl_experiments.preprocessing.workers import WORKER_BYTES, Workers
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_memory.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "memory_estimate.py"
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,22 @@ def test_rows_and_points_of_a_resumed_training(tmp_path: Path) -> None:
     assert (tmp_path / "epochs.csv").read_text().count("train_loss") == 1
 
 
+def test_epochs_of_the_checkpoint_that_lack_a_record_are_added(tmp_path: Path) -> None:
+    """Killed between the checkpoint of epoch 1 and its record."""
+    log = EpochLog(3)
+    for epoch, loss in enumerate((3.0, 2.0)):
+        log_an_epoch(log, epoch, train_losses=loss)
+    first = EpochRecords(tmp_path)
+    first.write(0, {"train_loss": 30.0})  # what was recorded stays
+    second = EpochRecords(tmp_path, resume_epoch=2)
+    second.complete(log, 2)
+    second.write(2, {"train_loss": 1.0})
+    second.close()
+    table = read_epochs(tmp_path / "epochs.csv")
+    assert {epoch: row["train_loss"] for epoch, row in table.items()} == {0: 30.0, 1: 2.0, 2: 1.0}
+    assert scalars(tmp_path, "loss/train_loss") == [(0, 30.0), (1, 2.0), (2, 1.0)]
+
+
 def test_a_training_from_the_start_keeps_nothing_of_an_earlier_one(tmp_path: Path) -> None:
     for values in ([1.0, 2.0, 3.0], [4.0]):
         records = EpochRecords(tmp_path)

@@ -52,7 +52,7 @@ def test_killed_at_random_times(workspace: Path, overrides: list[str], options: 
 
         def has_gone_on(before: dict[Path, int] = before, process: subprocess.Popen[str] = process) -> bool:
             now = {file: file.stat().st_mtime_ns for file in killed.glob("checkpoint_latest.pth")}
-            return bool(now) and now != before or process.poll() is not None
+            return (bool(now) and now != before) or process.poll() is not None
 
         wait_for(has_gone_on)
         time.sleep(chance.uniform(0, 0.4))

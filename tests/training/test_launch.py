@@ -15,10 +15,12 @@ import pytest
 from omegaconf import DictConfig
 from waiting import is_alive, wait_for
 
+from gsl_experiments.checks import check
 from gsl_experiments.config import model_folder, preprocessed_folder
 from gsl_experiments.errors import UserError
 from gsl_experiments.locking import exclusive
 from gsl_experiments.preprocessing.maps import maps_folder
+from gsl_experiments.training import launch
 from gsl_experiments.training.fold import held_out_cases, is_finished
 from gsl_experiments.training.interruption import EXIT_STATUS
 from gsl_experiments.training.launch import train
@@ -75,6 +77,14 @@ def start(overrides: list[str], tmp_path: Path) -> Iterator[Start]:
 
 def fold_folder(cfg: DictConfig) -> Path:
     return model_folder(cfg) / "fold_0"
+
+
+def folds_begun(cfg: DictConfig, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The folds whose training begins, which it then does not."""
+    begun: list[int] = []
+    monkeypatch.setattr(launch, "train_fold", lambda *arguments: begun.append(arguments[3]))
+    train(cfg)
+    return begun
 
 
 @pytest.mark.slow
@@ -146,15 +156,19 @@ def test_two_nodes_train_together(configure: Configure, start: Start) -> None:
         (["nodes=2", "rendezvous=node1"], "rendezvous=node1 with nodes=2"),
         (["nodes=2", "rendezvous='node1:99999'"], "rendezvous=node1:99999 with nodes=2"),
         (["rendezvous='node1:29400'"], "rendezvous=node1:29400 with nodes=1: .* null for one"),
-        (
-            ["nodes=2", "rendezvous='node1:29400'", "cpu_processes=2"],
-            "nodes=2 cpu_processes=2: a batch of 2 cannot be split over 4 processes",
-        ),
     ],
 )
-def test_nodes_that_cannot_meet_or_share(configure: Configure, options: list[str], message: str) -> None:
+def test_nodes_that_cannot_meet(configure: Configure, options: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        train(configure("loss=gsl", "suffix=nodes-slip", *options))
+        check(configure("loss=gsl", *options))
+
+
+def test_a_batch_that_cannot_be_shared_by_the_nodes(configure: Configure) -> None:
+    cfg = configure("loss=gsl", "suffix=four", "nodes=2", "rendezvous='node1:29400'", "cpu_processes=2")
+    with pytest.raises(
+        UserError, match="nodes=2 cpu_processes=2: a batch of 2 cannot be split over 4 processes"
+    ):
+        train(cfg)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +181,9 @@ def test_nodes_that_cannot_meet_or_share(configure: Configure, options: list[str
         "gt_segmentations/{case}.nii.gz",
     ],
 )
-def test_a_missing_file_of_a_case_is_named(configure: Configure, missing: str) -> None:
+def test_a_missing_file_of_a_case_is_named(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
     cfg = configure("loss=gsl", "fold=0", "suffix=missing")
     preprocessed = preprocessed_folder(cfg)
     data = "paperPlans_3d_fullres"
@@ -181,7 +197,7 @@ def test_a_missing_file_of_a_case_is_named(configure: Configure, missing: str) -
             train(cfg)
         assert not model_folder(cfg).exists()
         if str(maps) in str(preprocessed / name):  # a region loss reads no maps
-            train(configure("loss=dl", "fold=0", "suffix=no-maps", "training.epochs=1"))
+            assert folds_begun(configure("loss=dl", "fold=0", "suffix=no-maps"), monkeypatch) == [0]
     finally:
         kept.rename(preprocessed / name)
 
@@ -198,7 +214,7 @@ def test_a_disk_without_room_for_the_checkpoints(
         train(cfg)
     assert str(model_folder(cfg)) in str(refusal.value)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=3 * 10**8))
-    train(configure("loss=gsl", "suffix=full", "fold=0", "training.epochs=1"))
+    assert folds_begun(cfg, monkeypatch) == [0, 1, 2, 3, 4]
 
 
 def test_a_results_folder_that_cannot_be_written_to(configure: Configure, workspace: Path) -> None:

@@ -210,7 +210,7 @@ def test_many_notes_are_counted_rather_than_listed(sound: Sound, capsys: pytest.
 
 
 def test_a_large_image_is_read_in_blocks(tmp_path: Path) -> None:
-    # 12 MB in blocks of 8: counts, extremes and hash go on from block to block.
+    # Six million voxels in blocks of one: counts, extremes and hash go on from block to block.
     raw = tmp_path / "lits"
     voxels = np.full((256, 256, 96), -1000, np.int16)
     voxels[64:192, 64:192] = 100

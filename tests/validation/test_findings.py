@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from bad_inputs import BAD_INPUTS, SWAPPED, BadInput
+from bad_inputs import BAD_INPUTS
+from bad_voxels import SWAPPED
+from damage import BadInput
 from sound_datasets import LAYOUTS, Sound
 
 from gsl_experiments.validation.check import Report, inspect_dataset
