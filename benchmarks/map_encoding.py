@@ -90,7 +90,6 @@ ENCODINGS = (
     Encoding("int16, zstd 3, delta, shuffle", np.int16, Codec.ZSTD, 3, (Filter.DELTA, Filter.SHUFFLE)),
     Encoding("int16, zstd 1, shuffle, bytedelta", np.int16, Codec.ZSTD, 1, DELTA),
     Encoding("int16, zstd 3, shuffle, bytedelta", np.int16, Codec.ZSTD, 3, DELTA),
-    Encoding("int16, zstd 3, shuffle, bytedelta twice", np.int16, Codec.ZSTD, 3, (*DELTA, Filter.BYTEDELTA)),
     Encoding("int16, zstd 4, shuffle, bytedelta", np.int16, Codec.ZSTD, 4, DELTA),
     Encoding("the same, blocks of 16 x 32 x 32", np.int16, Codec.ZSTD, 4, DELTA, (1, 16, 32, 32)),
     Encoding("the same, blocks of 32 x 32 x 64", np.int16, Codec.ZSTD, 4, DELTA, (1, 32, 32, 64)),

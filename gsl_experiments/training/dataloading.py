@@ -7,6 +7,7 @@ however many processes a batch is shared; and a training goes on from any batch 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch.utils.data import DataLoader
 
 from gsl_experiments.preprocessing.maps import maps_folder, open_maps
@@ -104,7 +105,7 @@ class PatchBatches(nnUNetDataLoader):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         """Return this process's share of a batch."""
-        with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
+        with torch.no_grad(), _thread_pools().limit(limits=1):
             keys, samples = zip(*(self._example(number, place) for place in self.places), strict=True)
         return {
             "data": _stack([s["image"] for s in samples]),
@@ -166,6 +167,12 @@ def seed_everything(seed: Sequence[int]) -> None:
     random.seed(int(for_python))
     np.random.seed(for_numpy)  # noqa: NPY002 - nnU-Net and batchgenerators draw from the global generator
     torch.manual_seed(int(for_torch))
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    """Return the thread pools of this process's libraries; to look for them takes as long as to load an example."""
+    return ThreadpoolController()
 
 
 def _prepare_worker(worker: int) -> None:

@@ -152,10 +152,10 @@ def draw_augmentation(cfg: DictConfig, plans: dict[str, Any], device: torch.devi
         model_folder(cfg) / f"fold_{fold}" / "augmentation.png",
         class_names=list(dataset_json["labels"]),
         spacing_mm=plans["configurations"][cfg.configuration]["spacing"],
-        numbers=range(5),
+        numbers=range(3),
     )
     print(
-        f"{picture} shows batches 1 to 5 of {run_name(cfg)} fold {fold}; nothing was trained (debug=augmentation)"
+        f"{picture} shows batches 1 to 3 of {run_name(cfg)} fold {fold}; nothing was trained (debug=augmentation)"
     )
 
 

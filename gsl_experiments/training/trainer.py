@@ -258,6 +258,15 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
 
     # How it is trained
 
+    def run_training(self) -> None:
+        """Train from where the fold stands to its end, or to where it is interrupted."""
+        try:
+            super().run_training()
+        finally:
+            for shown in (self._progress, self._records):
+                if shown is not None:
+                    shown.close()
+
     def on_train_start(self) -> None:
         """Prepare as nnU-Net does, write where this run comes from, and start the progress bar."""
         super().on_train_start()
@@ -269,6 +278,7 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
             write_json(Path(self.output_folder) / "provenance.json", collect(self.experiment))
             steps = self.num_iterations_per_epoch
             self._records = EpochRecords(Path(self.output_folder), self.current_epoch)
+            self._records.complete(self.logger.local_logger, self.current_epoch)
             self._progress = TrainingProgress(
                 f"{self.plans_manager.plans_name} fold {self.fold}",
                 self.num_epochs,
@@ -383,9 +393,7 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
         if self.experiment["training"]["inner_validation"]:
             self._restore_best_weights()
         super().on_train_end()
-        if self._progress is not None and self._records is not None:
-            self._progress.close()
-            self._records.close()
+        if self.local_rank == 0:
             self._record_duration()
 
     def _restore_best_weights(self) -> None:

@@ -68,10 +68,9 @@ def one_step(overrides: list[str]) -> Result:
     os.environ["nnUNet_n_proc_DA"] = "0"
     trainer = make_trainer(cfg, of=InFloat64)
     trainer.current_epoch = trainer.num_epochs // 2
+    for name, values in trainer.logger.local_logger.my_fantastic_logging.items():
+        values.extend([[0.0] * 3 if name == "dice_per_class_or_region" else 0.0] * trainer.current_epoch)
     trainer.on_train_start()
-    for epoch in range(trainer.current_epoch):  # nnU-Net's log has a value for every epoch
-        for values in trainer.logger.local_logger.my_fantastic_logging.values():
-            values.insert(epoch, 0.0)
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
     batch = next(trainer.dataloader_train)
