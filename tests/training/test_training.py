@@ -226,6 +226,7 @@ def test_the_best_epoch_on_the_inner_split_is_the_final_checkpoint(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nnUNetTrainerGSL, "perform_actual_validation", lambda self: None)
+    monkeypatch.setattr("gsl_experiments.training.launch.write_fold_summary", lambda folder: "")
     validate = nnUNetTrainerGSL.on_validation_epoch_end
 
     def first_epoch_is_best(trainer: nnUNetTrainerGSL, outputs: list[dict[str, np.ndarray]]) -> None:
@@ -287,7 +288,9 @@ def test_a_damaged_checkpoint_is_named(configure: Configure) -> None:
     latest = model_folder(cfg) / "fold_0" / "checkpoint_latest.pth"
     latest.parent.mkdir(parents=True)
     latest.write_bytes(b"PK half of a checkpoint")
-    with pytest.raises(UserError, match=rf"{latest} is cut off or damaged .*delete .* train the fold again"):
+    with pytest.raises(
+        UserError, match=rf"{latest} is cut off.*no older checkpoint is whole: delete {latest.parent}"
+    ):
         train(cfg)
 
 
