@@ -34,21 +34,20 @@ def finish(overrides: list[str], *options: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", [["loader_processes=2"], ["cpu_processes=2"]], ids=["one", "two processes"]
-)
-def test_killed_at_random_times(workspace: Path, overrides: list[str], options: list[str]) -> None:
-    finish(overrides, "suffix=left_alone", *options)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_random_times(workspace: Path, overrides: list[str], processes: int) -> None:
+    options = ["cpu_processes=2"] if processes == 2 else ["loader_processes=2"]
+    finish(overrides, f"suffix=left_alone_{processes}", *options)
     results = workspace / "results" / "Dataset512_PhantomBraTS"
     alone, killed = (
-        results / f"nnUNetTrainerGSL__gsl_step5_{suffix}__3d_fullres" / "fold_0"
+        results / f"nnUNetTrainerGSL__gsl_step5_{suffix}_{processes}__3d_fullres" / "fold_0"
         for suffix in ("left_alone", "killed")
     )
     # the first kill comes as soon as there is a checkpoint, the others within seconds of the next ones
     chance = random.Random(0)
     for _ in range(4):
         before = {file: file.stat().st_mtime_ns for file in killed.glob("checkpoint_latest.pth")}
-        process = start(overrides, "suffix=killed", *options)
+        process = start(overrides, f"suffix=killed_{processes}", *options)
 
         def has_gone_on(before: dict[Path, int] = before, process: subprocess.Popen[str] = process) -> bool:
             now = {file: file.stat().st_mtime_ns for file in killed.glob("checkpoint_latest.pth")}
@@ -59,7 +58,7 @@ def test_killed_at_random_times(workspace: Path, overrides: list[str], options: 
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         time.sleep(2)  # by then a process that shared the batch has noticed, and let go of the fold
-    told = finish(overrides, "suffix=killed", *options)
+    told = finish(overrides, f"suffix=killed_{processes}", *options)
     assert "finished: skipped" not in told
 
     final = [read_checkpoint(folder / "checkpoint_final.pth") for folder in (alone, killed)]
