@@ -16,6 +16,7 @@ from gsl_experiments.errors import UserError
 
 def check(cfg: DictConfig) -> None:
     """Raise :class:`UserError` for the first value of the configuration that makes no sense."""
+    check_resources(cfg)
     folds(cfg)
     _check_run(cfg)
     _check_loss(cfg)
@@ -26,6 +27,17 @@ def check(cfg: DictConfig) -> None:
     for key in ("gaussian", "mirroring"):
         _check_one_of(f"inference.{key}", cfg.inference[key], (True, False))
     _check_schedule(cfg)
+
+
+def check_tables(cfg: DictConfig) -> None:
+    """Raise :class:`UserError` for the first value of ``tables`` that makes no sense."""
+    if cfg.tables.baseline is not None and not isinstance(cfg.tables.baseline, str):
+        raise UserError(
+            f"tables.baseline={cfg.tables.baseline}: allowed are the name of a run, such as dice_ce, and null"
+        )
+    _check_number("tables.alpha", cfg.tables.alpha, above=0, below=1)
+    _check_whole("tables.resamples", cfg.tables.resamples, at_least=1)
+    _check_whole("seed", cfg.seed, at_least=0)
 
 
 def _check_run(cfg: DictConfig) -> None:
@@ -43,6 +55,10 @@ def _check_run(cfg: DictConfig) -> None:
     _check_whole("nodes", cfg.nodes, at_least=1)
     _check_whole("max_restarts", cfg.max_restarts, at_least=0)
     rendezvous(cfg)
+
+
+def check_resources(cfg: DictConfig) -> None:
+    """Raise :class:`UserError` if what every stage reads, how much of the machine it may use, makes no sense."""
     if cfg.processes != "auto":
         _check_whole("processes", cfg.processes, at_least=1)
     if cfg.memory_gb != "auto":

@@ -12,7 +12,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from gsl_experiments.checks import check
+from gsl_experiments.checks import check, check_resources
 from gsl_experiments.config import CONFIG_DIR, configure_nnunet
 from gsl_experiments.errors import UserError
 
@@ -39,8 +39,7 @@ def run_stage(stage: Callable[[DictConfig], None], *, reads_settings: bool = Tru
     """
 
     def checked_stage(cfg: DictConfig) -> None:
-        if reads_settings:
-            check(cfg)
+        check(cfg) if reads_settings else check_resources(cfg)
         configure_nnunet(cfg)
         stage(cfg)
 
@@ -81,11 +80,10 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def _check_composition(arguments: Sequence[str]) -> None:
     """Compose once beforehand, because Hydra answers a slip of the user with a page of its own."""
-    overrides = [a for a in arguments if not a.startswith("-")]
-    if any(a in ("-m", "--multirun") for a in arguments):
+    if any(argument.startswith("-") for argument in arguments):  # options of Hydra's own, such as --cfg job
         return
     try:
-        compose(overrides)
+        compose(arguments)
     except MissingConfigException as error:
         group, _, given = (error.missing_cfg_file or "").rpartition("/")
         _exit_with(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -153,15 +154,26 @@ def run_name(cfg: DictConfig) -> str:
     return "_".join(parts)
 
 
+def number_of_folds(cfg: DictConfig) -> int:
+    """Return how many folds the dataset is split into: five, unless the user's own ``splits_final.json`` differs."""
+    if cfg.dataset.nnunet_name is None:  # of a dataset that has yet to be found
+        return NUM_FOLDS
+    try:
+        return len(json.loads((preprocessed_folder(cfg) / "splits_final.json").read_text()))
+    except (OSError, ValueError, TypeError):  # not there yet, or its reader says what is wrong
+        return NUM_FOLDS
+
+
 def folds(cfg: DictConfig) -> list[int]:
     """Return the folds that ``fold`` names."""
+    number = number_of_folds(cfg)
     if cfg.fold == "all":
-        return list(range(NUM_FOLDS))
+        return list(range(number))
     chosen = list(dict.fromkeys(cfg.fold)) if OmegaConf.is_list(cfg.fold) else [cfg.fold]
     for fold in chosen or [None]:
-        if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < NUM_FOLDS:
+        if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < number:
             raise UserError(
-                f"fold={cfg.fold}: allowed are all, a fold from 0 to {NUM_FOLDS - 1}, or a list of them"
+                f"fold={cfg.fold}: allowed are all, a fold from 0 to {number - 1}, or a list of them"
             )
     return chosen
 

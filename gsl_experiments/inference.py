@@ -17,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from gsl_experiments.atomic import write_json
 from gsl_experiments.config import (
     EXPERIMENT_KEY,
-    NUM_FOLDS,
     available_cores,
     folds,
     in_checkout,
     model_folder,
+    number_of_folds,
     resolve_gpus,
 )
 from gsl_experiments.datasets import restore_labels
@@ -143,7 +143,7 @@ def make_predictor(cfg: DictConfig, plans: dict[str, Any]) -> nnUNetPredictor:
 
 def trained_folds(cfg: DictConfig, model: Path) -> list[int] | list[str]:
     """Return the folds to average; a model that nnU-Net trained on all cases alone has the fold ``all``."""
-    trained = [f for f in range(NUM_FOLDS) if (model / f"fold_{f}" / CHECKPOINT).exists()]
+    trained = [f for f in range(number_of_folds(cfg)) if (model / f"fold_{f}" / CHECKPOINT).exists()]
     if not trained and cfg.fold == "all" and (model / "fold_all" / CHECKPOINT).exists():
         return ["all"]
     if not trained:

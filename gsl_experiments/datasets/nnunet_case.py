@@ -1,9 +1,10 @@
 """One case on its way into nnU-Net: its checks, its images linked, its label mapped."""
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813
 
-from gsl_experiments.atomic import replacing
+from gsl_experiments.atomic import replacing, write_json
 from gsl_experiments.datasets.nifti import (
     HEADER_NOISE,
     Geometry,
@@ -21,9 +22,11 @@ from gsl_experiments.datasets.nifti import (
     write_image,
 )
 from gsl_experiments.datasets.raw import DatasetError, RawCase
+from gsl_experiments.file_record import FileRecord
 
 _logger = logging.getLogger(__name__)
 
+SOURCES = "sources"  # folder of the records, one JSON file a case, of the files that it was made of
 _INTEGER_NOISE = 1e-3
 _UNKNOWN = 255
 
@@ -51,34 +54,40 @@ class CaseWriter:
         """Number of channels of each case."""
         return len(self.channel_order)
 
-    def image_files(self, case: RawCase) -> list[Path]:
+    def image_files(self, case: str) -> list[Path]:
         """The image files of a case, one a channel."""
-        stem = self.folder / "imagesTr" / case.identifier
+        stem = self.folder / "imagesTr" / case
         return [stem.with_name(f"{stem.name}_{channel:04d}{self.ending}") for channel in range(self.channels)]
 
-    def label_file(self, case: RawCase) -> Path:
+    def label_file(self, case: str) -> Path:
         """The label file of a case."""
-        return self.folder / "labelsTr" / f"{case.identifier}{self.ending}"
+        return self.folder / "labelsTr" / f"{case}{self.ending}"
 
     def is_up_to_date(self, case: RawCase) -> bool:
         """Whether a case is written, from these very files as they are now."""
-        sources = case.images if len(case.images) == self.channels else case.images * self.channels
-        images_done = all(map(_is_current, self.image_files(case), sources))
-        label = self.label_file(case)
-        return images_done and all(_is_current(label, source) for source in (case.label, *case.images))
+        files, records = source_files(case), read_sources(self.folder, case.identifier)
+        if len(files) != len(records) or not self.label_file(case.identifier).is_file():
+            return False
+        unchanged = all(
+            record.path == str(file) and record.looks_like(file)
+            for file, record in zip(files, records, strict=True)
+        )
+        return unchanged and all(image.is_file() for image in self.image_files(case.identifier))
 
     def write(self, case: RawCase) -> str | None:
-        """Writes one case, its label last; returns None, or what is wrong with it, writing nothing."""
+        """Writes one case, the record of its files last; returns None, or what is wrong with it, writing nothing."""
         try:
             geometry = self._check_images(case)
             self._check_label_geometry(case.label, geometry)
+            records = [FileRecord.of(file) for file in source_files(case)]
             label = _read_label(case.label, geometry, self.label_map)
             if len(case.images) == self.channels:
-                for source, target in zip(case.images, self.image_files(case), strict=True):
+                for source, target in zip(case.images, self.image_files(case.identifier), strict=True):
                     self._place_image(source, target, geometry)
             else:
-                _split_channels(case.images[0], self.image_files(case), self.channel_order)
-            write_image(label, self.label_file(case))
+                _split_channels(case.images[0], self.image_files(case.identifier), self.channel_order)
+            write_image(label, self.label_file(case.identifier))
+            write_json(_sources_file(self.folder, case.identifier), [asdict(record) for record in records])
         except DatasetError as error:
             return str(error)
         return None
@@ -119,11 +128,21 @@ class CaseWriter:
         )
 
 
-def _is_current(output: Path, source: Path) -> bool:
-    if output.is_symlink():
-        return output.resolve() == source.resolve()
-    # A source that is not there any more is reported when the case is written.
-    return output.is_file() and source.is_file() and output.stat().st_mtime_ns >= source.stat().st_mtime_ns
+def source_files(case: RawCase) -> list[Path]:
+    """The user's files that a case is made of, images first, as absolute paths."""
+    return [file.absolute() for file in (*case.images, case.label)]
+
+
+def read_sources(folder: Path, case: str) -> list[FileRecord]:
+    """The files that a case in an nnU-Net raw folder was made of, as they were; none where that is not known."""
+    try:
+        return [FileRecord(**record) for record in json.loads(_sources_file(folder, case).read_text())]
+    except (FileNotFoundError, ValueError, TypeError):
+        return []
+
+
+def _sources_file(folder: Path, case: str) -> Path:
+    return folder / SOURCES / f"{case}.json"
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -1,7 +1,7 @@
 """The one way into nnU-Net: checks a raw dataset and writes it as an nnU-Net v2 raw folder."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,20 +17,24 @@ from gsl_experiments.datasets.raw import DatasetError, RawCase, RawDataset, firs
 _CASES_PER_PROCESS = 8
 
 
-def write_nnunet_raw(dataset: RawDataset, folder: Path, *, processes: int = 1) -> None:
+def write_nnunet_raw(
+    dataset: RawDataset, folder: Path, *, processes: int = 1, excluded: Collection[str] = ()
+) -> None:
     """Writes a raw dataset as nnU-Net v2 expects it, checking each label file on the way.
 
     Writes ``imagesTr/CASE_0000.nii.gz``, ..., ``labelsTr/CASE.nii.gz`` and at the very end ``dataset.json``,
     to whose nnU-Net keys are added ``evaluation_regions`` (name -> nnU-Net labels), ``original_labels``
     (nnU-Net label -> raw label), ``label_map`` (raw label -> nnU-Net label) and ``edition``. The file ending
     is ``.nii`` if all images have it. Images that can be used as they are become symbolic links, or copies
-    where links are not possible. Labels are written as uint8 with the geometry of their image. A case that is
-    there and newer than its raw files is left alone; an interrupted call never leaves half a file.
+    where links are not possible. Labels are written as uint8 with the geometry of their image. ``sources``
+    records for each case the size, time and hash of the raw files it was made of: one that is there and whose
+    raw files have not changed is left alone. An interrupted call never leaves half a file.
 
     Args:
         dataset: what to write.
         folder: nnU-Net's ``DatasetNNN_Name`` folder; made if missing.
         processes: number of worker processes; few cases are written without any.
+        excluded: cases that ``dataset`` is without, and whose files of an earlier call may lie in the folder.
 
     Raises:
         DatasetError: if ``dataset`` has incomplete cases, if the folder holds another dataset or foreign
@@ -53,7 +57,7 @@ def write_nnunet_raw(dataset: RawDataset, folder: Path, *, processes: int = 1) -
         label_geometry_from_image=dataset.label_geometry_from_image,
     )
     description = _describe(dataset, writer.ending)
-    _check_folder(writer, dataset, description)
+    _check_folder(writer, dataset, description, excluded)
     pending = [case for case in dataset.cases if not writer.is_up_to_date(case)]
     if dataset.unlabelled:
         print(f"{dataset.unlabelled} cases of test or validation sets without labels are passed over")
@@ -90,7 +94,9 @@ def _describe(dataset: RawDataset, ending: str) -> dict[str, Any]:
     }
 
 
-def _check_folder(writer: CaseWriter, dataset: RawDataset, description: Mapping[str, Any]) -> None:
+def _check_folder(
+    writer: CaseWriter, dataset: RawDataset, description: Mapping[str, Any], excluded: Collection[str]
+) -> None:
     """Cases may be added to a folder later, but never those of another dataset."""
     file = writer.folder / "dataset.json"
     if file.is_file():
@@ -110,9 +116,8 @@ def _check_folder(writer: CaseWriter, dataset: RawDataset, description: Mapping[
                     f"{file}: describes another dataset ({key} is {present.get(key)}, not "
                     f"{description[key]}); delete the folder or choose another"
                 )
-    expected = {
-        path for case in dataset.cases for path in (*writer.image_files(case), writer.label_file(case))
-    }
+    cases = [*(case.identifier for case in dataset.cases), *excluded]
+    expected = {path for case in cases for path in (*writer.image_files(case), writer.label_file(case))}
     for subfolder in ("imagesTr", "labelsTr"):
         for path in sorted((writer.folder / subfolder).glob(f"*{writer.ending}")):
             if path not in expected:

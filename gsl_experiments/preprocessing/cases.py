@@ -17,7 +17,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from gsl_experiments.class_weights import count_voxels
 from gsl_experiments.distance import each_signed_distance_map
-from gsl_experiments.preprocessing.manifest import CaseEntry, FileRecord, read_entry, write_entry
+from gsl_experiments.file_record import FileRecord
+from gsl_experiments.preprocessing.manifest import CaseEntry, read_entry, write_entry
 from gsl_experiments.preprocessing.maps import maps_folder, read_metadata, write_maps
 from gsl_experiments.preprocessing.resampling import LeanConfiguration
 

@@ -13,9 +13,9 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
 from gsl_experiments.atomic import replacing, write_json
+from gsl_experiments.file_record import FileRecord
 from gsl_experiments.preprocessing.manifest import (
     FINGERPRINT,
-    FileRecord,
     Inputs,
     read_fingerprint_record,
     write_fingerprint_record,

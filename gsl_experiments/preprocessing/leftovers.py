@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+from gsl_experiments.datasets.nnunet_case import SOURCES
 from gsl_experiments.preprocessing.cases import REFERENCES, SCRATCH
 
 _SECONDS_OF_A_SMALL_FILE = 600
@@ -18,7 +19,7 @@ def remove_leftovers(raw: Path, preprocessed: Path) -> None:
     theirs is deleted.
     """
     shutil.rmtree(preprocessed / SCRATCH, ignore_errors=True)
-    folders = [raw, raw / "imagesTr", raw / "labelsTr", preprocessed / REFERENCES]
+    folders = [raw, *(raw / name for name in ("imagesTr", "labelsTr", SOURCES)), preprocessed / REFERENCES]
     folders += [folder for pattern in ("*", "*/manifest") for folder in preprocessed.glob(pattern)]
     for folder in folders:
         for partial in folder.glob(".partial-*"):

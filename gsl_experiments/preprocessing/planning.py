@@ -97,8 +97,7 @@ class PaperPlanner(ExperimentPlanner):
         """
         if self.target_spacing_rule == "nnunet":
             return super().determine_fullres_target_spacing()
-        spacings = np.vstack(self.dataset_fingerprint["spacings"])
-        return np.array([np.percentile(spacings[:, 0], 90), *np.median(spacings[:, 1:], axis=0)])
+        return paper_spacing(np.vstack(self.dataset_fingerprint["spacings"]))
 
     def determine_normalization_scheme_and_whether_mask_is_used_for_norm(
         self,
@@ -111,6 +110,11 @@ class PaperPlanner(ExperimentPlanner):
 
     def save_plans(self, plans: dict[str, Any]) -> None:
         """Write nothing: see the class."""
+
+
+def paper_spacing(spacings_mm: np.ndarray) -> np.ndarray:
+    """Return the paper's target spacing (z, y, x) of all cases' (n, 3): the 90th percentile in z, medians in plane."""
+    return np.array([np.percentile(spacings_mm[:, 0], 90), *np.median(spacings_mm[:, 1:], axis=0)])
 
 
 def plan_dataset(

@@ -21,6 +21,7 @@ from gsl_experiments.config import (
 from gsl_experiments.datasets import write_nnunet_raw
 from gsl_experiments.errors import UserError
 from gsl_experiments.locking import exclusive
+from gsl_experiments.preprocessing.admission import conversions_at_once
 from gsl_experiments.preprocessing.cases import REFERENCES, CaseJob, preprocess_case
 from gsl_experiments.preprocessing.fingerprint import take_fingerprint
 from gsl_experiments.preprocessing.folds import write_folds
@@ -56,7 +57,7 @@ def preprocess(cfg: DictConfig) -> None:
         Workers(preprocessing_processes(cfg), memory_limit(cfg)) as workers,
     ):
         remove_leftovers(raw, preprocessed)
-        write_raw(cfg)
+        write_raw(cfg, workers.limit)
         dataset_json = json.loads((raw / "dataset.json").read_text())
         cases = raw_cases(raw, dataset_json, preprocessed)
         folds = write_folds(sorted(cases), preprocessed / "splits_final.json")
@@ -89,11 +90,15 @@ def cases_folder(preprocessed: Path, plans: dict[str, Any], configuration: str) 
     return preprocessed / plans["configurations"][configuration]["data_identifier"]
 
 
-def write_raw(cfg: DictConfig) -> None:
-    """Check the user's data, or generated phantoms, and convert it to nnU-Net's raw layout."""
+def write_raw(cfg: DictConfig, limit: int) -> None:
+    """Check the user's data, or generated phantoms, and convert it to nnU-Net's raw layout within ``limit`` bytes."""
     dataset = checked_dataset(cfg)
     if cfg.dataset.raw is not None and dataset is not None:
-        write_nnunet_raw(dataset, raw_folder(cfg), processes=worker_processes(cfg))
+        processes = conversions_at_once(
+            dataset, limit, processes=worker_processes(cfg), target_spacing=cfg.planning.target_spacing
+        )
+        excluded = excluded_cases(preprocessed_folder(cfg))
+        write_nnunet_raw(dataset, raw_folder(cfg), processes=processes, excluded=excluded)
 
 
 def _jobs(

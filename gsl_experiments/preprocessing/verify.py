@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,17 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from gsl_experiments.class_weights import class_weights
-from gsl_experiments.config import preprocessed_folder, worker_processes
+from gsl_experiments.config import preprocessed_folder, raw_folder, worker_processes
+from gsl_experiments.datasets.nnunet_case import read_sources
 from gsl_experiments.errors import UserError
-from gsl_experiments.preprocessing.folds import cases_that_differ
+from gsl_experiments.file_record import FileRecord, sha256
+from gsl_experiments.preprocessing.folds import problems_of, read_folds
 from gsl_experiments.preprocessing.manifest import (
     CLASS_WEIGHTS,
     FINGERPRINT,
     CaseEntry,
-    FileRecord,
     read_entries,
     read_fingerprint_record,
-    sha256,
 )
 from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.preprocessing.recipe import recipe
@@ -43,15 +44,15 @@ def verify(cfg: DictConfig) -> None:
         raise UserError(
             f"configuration={cfg.configuration}: allowed are {', '.join(plans['configurations'])}"
         )
-    folds = _read(preprocessed / "splits_final.json", cfg)
     dataset_json = _read(preprocessed / "dataset.json", cfg)
     cases_folder = preprocessed / plans["configurations"][cfg.configuration]["data_identifier"]
     entries = list(read_entries(cases_folder))
 
     problems = _check_cases(entries, preprocessed, worker_processes(cfg))
+    problems += _check_sources(entries, raw_folder(cfg))
     current = recipe(plans, cfg.configuration, dataset_json, cfg.planning.absent_class)
     problems += [f"{e.case}: was preprocessed with other settings" for e in entries if e.recipe != current]
-    problems += _check_folds(folds, entries)
+    problems += _check_folds(preprocessed / "splits_final.json", entries)
     problems += _check_foreign_files(cases_folder, entries)
     problems += _check_class_weights(maps_folder(cases_folder) / CLASS_WEIGHTS, entries)
     problems += _check_fingerprint(preprocessed)
@@ -93,11 +94,20 @@ def check_case(entry: CaseEntry, preprocessed: Path) -> list[str]:
         for name, record in entry.outputs.items()
         if (problem := _damage(preprocessed / name, record))
     ]
-    for record in entry.inputs:
-        file = Path(record.path)
-        if file.exists() and not record.matches(file):
-            problems.append(f"{file}: has changed since {entry.case} was preprocessed")
-    return problems
+    return problems + _changed(entry.inputs, entry.case)
+
+
+def _check_sources(entries: list[CaseEntry], raw: Path) -> list[str]:
+    """Report files of the user's that have changed since they were converted to nnU-Net's raw layout."""
+    return [problem for entry in entries for problem in _changed(read_sources(raw, entry.case), entry.case)]
+
+
+def _changed(records: Sequence[FileRecord], case: str) -> list[str]:
+    return [
+        f"{record.path}: has changed since {case} was preprocessed"
+        for record in records
+        if Path(record.path).exists() and not record.matches(Path(record.path))
+    ]
 
 
 def _damage(file: Path, record: FileRecord) -> str | None:
@@ -108,19 +118,9 @@ def _damage(file: Path, record: FileRecord) -> str | None:
     return "damaged, its content is not what was written" if sha256(file) != record.sha256 else None
 
 
-def _check_folds(folds: list[dict[str, list[str]]], entries: list[CaseEntry]) -> list[str]:
-    recorded = [entry.case for entry in entries]
-    held_out = {case for fold in folds for case in fold["val"]}
-    return [
-        f"{case}: in the folds, but not preprocessed"
-        if case in held_out
-        else f"{case}: preprocessed, but held out in no fold of splits_final.json"
-        for case in cases_that_differ(folds, recorded)
-    ] + [
-        f"fold {number}: {case} is both trained on and held out"
-        for number, fold in enumerate(folds)
-        for case in sorted(set(fold["train"]) & set(fold["val"]))
-    ]
+def _check_folds(file: Path, entries: list[CaseEntry]) -> list[str]:
+    """Report what is wrong with the folds; a case that is not preprocessed is not of the dataset."""
+    return [f"{file}: {problem}" for problem in problems_of(read_folds(file), [e.case for e in entries])]
 
 
 def _check_foreign_files(cases_folder: Path, entries: list[CaseEntry]) -> list[str]:
@@ -140,6 +140,8 @@ def _check_class_weights(file: Path, entries: list[CaseEntry]) -> list[str]:
         return [f"{file}: missing, preprocessing has not finished"]
     except ValueError:
         return [f"{file}: not valid JSON"]
+    if not isinstance(stored, dict):
+        return [f"{file}: not a JSON object"]
     voxels = np.sum([entry.voxels for entry in entries], axis=0)
     if stored.get("voxels") != voxels.tolist():
         return [f"{file}: its voxel counts are not those of the cases"]

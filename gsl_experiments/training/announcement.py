@@ -133,7 +133,7 @@ def _resumed(cfg: DictConfig, finished: Mapping[int, bool]) -> list[str]:
     """Return a line that says which folds are done and which go on; none where all are new."""
     done = [str(fold) for fold, is_done in finished.items() if is_done]
     begun = [
-        f"fold {fold} after {_epochs_done(folder)} of {cfg.training.epochs} epochs"
+        f"fold {fold} from its last checkpoint ({_epochs_done(folder)} of {cfg.training.epochs} epochs are recorded)"
         for fold, is_done in finished.items()
         if not is_done and any((folder := model_folder(cfg) / f"fold_{fold}").glob("checkpoint_*.pth"))
     ]

@@ -31,6 +31,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
         if path.name == LATEST and path.exists():
             path.replace(path.with_name(PREVIOUS))
         partial.replace(path)
+        _to_disk(path.parent)
     except (OSError, RuntimeError) as error:  # torch's own writer knows no other error than RuntimeError
         partial.unlink(missing_ok=True)
         raise UserError(
@@ -72,7 +73,38 @@ def plain(value: Any) -> Any:
     return value
 
 
+def set_damaged_aside(whole: Path) -> None:
+    """Rename the checkpoints newer than the newest whole one, so that they never replace an older one."""
+    for name in NEWEST_FIRST[: NEWEST_FIRST.index(whole.name)]:
+        damaged = whole.with_name(name)
+        if damaged.exists():
+            damaged.replace(damaged.with_name(f"{name}.damaged"))
+
+
+def check_best(folder: Path) -> None:
+    """Refuse to go on where the checkpoint that an inner validation split has chosen so far is damaged.
+
+    Raises:
+        UserError: it is there, and cannot be read.
+    """
+    path = folder / BEST
+    if not path.exists():
+        return
+    try:
+        read_checkpoint(path)
+    except UserError as error:
+        raise UserError(
+            f"{error}; it is what the inner validation split has chosen so far: delete it to choose among the epochs "
+            f"still to come, or delete {folder} to train the fold again"
+        ) from error
+
+
 def _to_disk(path: Path) -> None:
-    """Have the system write the file out, so that a rename never survives a power cut that its content does not."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Have the system write a file or folder out, so that no rename survives a power cut that the content does not."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

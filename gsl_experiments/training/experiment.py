@@ -160,7 +160,7 @@ def _refuse_other_run(plans: dict[str, Any], cfg: DictConfig) -> None:
 
 def _first_difference(before: Any, now: Any, path: str = "") -> str | None:
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
+        for key in sorted(before):  # a setting that an older version did not know has not been changed
             difference = _first_difference(before.get(key), now.get(key), f"{path}.{key}" if path else key)
             if difference:
                 return difference

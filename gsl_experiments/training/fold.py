@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.folds import read_folds
 
 
 def held_out_cases(preprocessed: Path, fold: int) -> list[str]:
     """Return the identifiers of the cases that the fold holds out, by ``splits_final.json``."""
-    return _splits(preprocessed)[fold]["val"]
+    return read_folds(preprocessed / "splits_final.json")[fold]["val"]
 
 
 def training_cases(preprocessed: Path, fold: int) -> list[str]:
     """Return the identifiers of the cases that the fold trains on, by ``splits_final.json``."""
-    return _splits(preprocessed)[fold]["train"]
+    return read_folds(preprocessed / "splits_final.json")[fold]["train"]
 
 
 def is_finished(fold_folder: Path, held_out: Sequence[str], file_ending: str) -> bool:
@@ -25,10 +24,3 @@ def is_finished(fold_folder: Path, held_out: Sequence[str], file_ending: str) ->
     return (fold_folder / "checkpoint_final.pth").is_file() and all(
         (predictions / f"{case}{file_ending}").is_file() for case in held_out
     )
-
-
-def _splits(preprocessed: Path) -> list[dict[str, list[str]]]:
-    file = preprocessed / "splits_final.json"
-    if not file.exists():
-        raise UserError(f"{file} is missing: preprocess the dataset again (make preprocess)")
-    return json.loads(file.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 MAX_EXPORTS_AT_ONCE = 2  # a prediction waiting for its export holds a whole volume of every class in memory
 
 
-def predict_held_out(trainer: nnUNetTrainerGSL, save_probabilities: bool = False) -> None:
-    """Predict the held-out cases that have no prediction yet, and write nnU-Net's summary of them.
+def predict_held_out(
+    trainer: nnUNetTrainerGSL, save_probabilities: bool = False, *, keep: bool = False
+) -> None:
+    """Predict the held-out cases, those alone that have no prediction yet with ``keep``; write nnU-Net's summary.
 
     The predictions lie in ``fold_k/validation``, one label image a case, in the case's original geometry and nnU-Net's
     labels. Processes share the cases. While one case is predicted the one before is resampled and written.
@@ -35,7 +38,8 @@ def predict_held_out(trainer: nnUNetTrainerGSL, save_probabilities: bool = False
     folder = Path(trainer.output_folder) / "validation"
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".partial_{trainer.local_rank}"
-    scratch.mkdir(exist_ok=True)
+    shutil.rmtree(scratch, ignore_errors=True)  # of a call that was killed
+    scratch.mkdir()
     ending = trainer.dataset_json["file_ending"]
 
     trainer.set_deep_supervision_enabled(False)
@@ -44,7 +48,7 @@ def predict_held_out(trainer: nnUNetTrainerGSL, save_probabilities: bool = False
     _, held_out = trainer.do_split()
     if trainer.is_ddp:
         held_out = held_out[dist.get_rank() :: dist.get_world_size()]
-    missing = [case for case in held_out if not (folder / f"{case}{ending}").exists()]
+    missing = [case for case in held_out if not (keep and (folder / f"{case}{ending}").exists())]
     dataset = MapDataset(trainer.preprocessed_dataset_folder, list(missing), with_maps=False)
 
     def export(case: str, logits: torch.Tensor, properties: dict[str, object]) -> None:
@@ -74,11 +78,13 @@ def predict_held_out(trainer: nnUNetTrainerGSL, save_probabilities: bool = False
             pending.append(exporter.submit(export, case, logits, properties))
         for export_done in pending:
             export_done.result()
-    scratch.rmdir()
+    shutil.rmtree(scratch)
 
     if trainer.is_ddp:
         dist.barrier()
     if trainer.local_rank == 0:
+        for left in folder.glob(".partial_*"):  # of a call with more processes
+            shutil.rmtree(left)
         _write_summary(trainer, folder)
     trainer.set_deep_supervision_enabled(trainer.enable_deep_supervision)
     compute_gaussian.cache_clear()

@@ -32,13 +32,14 @@ from gsl_experiments.locking import exclusive
 from gsl_experiments.provenance import collect
 from gsl_experiments.training.announcement import announcement
 from gsl_experiments.training.augmentation_picture import picture_of_batches
-from gsl_experiments.training.checkpoints import FINAL, read_newest
+from gsl_experiments.training.checkpoints import FINAL, check_best, read_newest, set_damaged_aside
 from gsl_experiments.training.experiment import write_experiment_plans
 from gsl_experiments.training.fold import held_out_cases, is_finished
+from gsl_experiments.training.held_out import predict_held_out
 from gsl_experiments.training.interruption import EXIT_STATUS, Interrupted, StopRequest, stop_requests
 from gsl_experiments.training.preflight import check_ready
 from gsl_experiments.training.processes import Group, run_processes
-from gsl_experiments.training.summary import write_fold_summary
+from gsl_experiments.training.summary import has_summary, write_fold_summary
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
 
@@ -57,6 +58,7 @@ def train(cfg: DictConfig) -> None:
     file_ending = json.loads((preprocessed / "dataset.json").read_text())["file_ending"]
     finished = {
         fold: is_finished(folder / f"fold_{fold}", held_out_cases(preprocessed, fold), file_ending)
+        and has_summary(folder / f"fold_{fold}")
         for fold in folds(cfg)
     }
     if cfg.debug == "augmentation":
@@ -135,7 +137,7 @@ def train_fold(
         if _load_newest(trainer) != FINAL:
             trainer.run_training()
         with stop.at_once("while held-out cases were predicted"):
-            trainer.perform_actual_validation()
+            predict_held_out(trainer, keep=True)
         if trainer.local_rank == 0:
             print(write_fold_summary(Path(trainer.output_folder)), end="")
 
@@ -184,6 +186,9 @@ def _load_newest(trainer: nnUNetTrainerGSL) -> str | None:
     if trainer.local_rank == 0:
         for warning in warnings:
             print(f"warning: {warning}; going on from {path.name}", file=sys.stderr)
+        if trainer.experiment["training"]["inner_validation"]:
+            check_best(Path(trainer.output_folder))
+        set_damaged_aside(path)
     try:
         trainer.load_checkpoint(checkpoint)
     except (RuntimeError, KeyError, ValueError) as error:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,18 @@ from gsl_experiments.preprocessing.maps import maps_folder
 from gsl_experiments.training.fold import held_out_cases, training_cases
 from gsl_experiments.training.memory_estimate import measure_network
 
-CHECKPOINTS = 5  # the latest, the one before, the best, the final one, and one that is being written
+KEPT_CHECKPOINTS = 2  # of a finished fold: the best and the final one
+OTHER_CHECKPOINTS = 3  # of the fold in training: the latest, the one before, and one that is being written
 BYTES_PER_PARAMETER = 12  # the weight and Adam's two moments, float32
 BYTES_OF_LOGS = 50 * 10**6  # logs, curves and the example pictures of a fold
+
+
+@dataclass(frozen=True)
+class FoldSize:
+    """About how many bytes on disk a fold takes, from above: one checkpoint, and all that is kept."""
+
+    checkpoint: int
+    kept: int
 
 
 def check_ready(cfg: DictConfig, plans: dict[str, Any], folds: Sequence[int]) -> None:
@@ -38,7 +48,9 @@ def check_ready(cfg: DictConfig, plans: dict[str, Any], folds: Sequence[int]) ->
         _check_cases(preprocessed, data, fold, ending, with_maps=cfg.loss.boundary is not None)
     folder = model_folder(cfg)
     _check_writable(folder)
-    needed = sum(_bytes_of_fold(preprocessed, plans, cfg.configuration, fold, ending) for fold in folds)
+    sizes = [_size_of_fold(preprocessed, plans, cfg.configuration, fold, ending) for fold in folds]
+    needed = sum(size.kept for size in sizes)
+    needed += OTHER_CHECKPOINTS * max((size.checkpoint for size in sizes), default=0)
     there = sum(_bytes_in(folder / f"fold_{fold}") for fold in folds)
     free = shutil.disk_usage(folder).free
     if needed - there > free:
@@ -73,10 +85,9 @@ def _check_writable(folder: Path) -> None:
         ) from error
 
 
-def _bytes_of_fold(
+def _size_of_fold(
     preprocessed: Path, plans: dict[str, Any], configuration: str, fold: int, ending: str
-) -> int:
-    """Return about how much a fold's checkpoints and predictions take, from above."""
+) -> FoldSize:
     references = preprocessed / "gt_segmentations"
     predictions = sum(
         (references / f"{case}{ending}").stat().st_size for case in held_out_cases(preprocessed, fold)
@@ -89,7 +100,8 @@ def _bytes_of_fold(
         batch_size=1,
         deep_supervision=False,
     )
-    return CHECKPOINTS * BYTES_PER_PARAMETER * network.parameters + 2 * predictions + BYTES_OF_LOGS
+    checkpoint = BYTES_PER_PARAMETER * network.parameters
+    return FoldSize(checkpoint, kept=KEPT_CHECKPOINTS * checkpoint + 2 * predictions + BYTES_OF_LOGS)
 
 
 def _bytes_in(folder: Path) -> int:

@@ -25,6 +25,11 @@ def write_fold_summary(fold_folder: Path) -> str:
     return text
 
 
+def has_summary(fold_folder: Path) -> bool:
+    """Return whether nnU-Net's summary of the held-out cases and ours of the fold are written."""
+    return (fold_folder / SUMMARY_NAME).is_file() and (fold_folder / "validation" / "summary.json").is_file()
+
+
 def _lines(fold_folder: Path) -> list[str]:
     epochs = read_epochs(fold_folder / CSV_NAME)
     predicted = fold_folder / "validation"

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
@@ -69,6 +70,7 @@ def test_brats_folder(brats: Path, tmp_path: Path) -> None:
         "dataset.json",
         *(f"imagesTr/{case}_{channel:04d}.nii.gz" for case in cases for channel in range(4)),
         *(f"labelsTr/{case}.nii.gz" for case in cases),
+        *(f"sources/{case}.json" for case in cases),
     ]
     assert json.loads((folder / "dataset.json").read_text()) == {
         "channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"},
@@ -267,13 +269,34 @@ def test_a_resumed_call_writes_what_is_missing_or_out_of_date(lits: Path, tmp_pa
     (out / "labelsTr" / "lits_000.nii").unlink()
     write_nnunet_raw(read_lits(lits), out)
     changed = {name for name, state in _states(out).items() if state != before[name]}
-    assert changed == {"dataset.json", "imagesTr/lits_000_0000.nii", "labelsTr/lits_000.nii"}
-    newer = (out / "labelsTr" / "lits_010.nii").stat().st_mtime_ns + 10**9
-    os.utime(lits / "segmentation-10.nii", ns=(newer, newer))
+    case = {"imagesTr/lits_000_0000.nii", "labelsTr/lits_000.nii", "sources/lits_000.json"}
+    assert changed == {"dataset.json"} | case
+
+
+@pytest.mark.parametrize("seconds", [-(10**6), 1])
+def test_a_label_that_was_corrected_is_converted_again(lits: Path, tmp_path: Path, seconds: int) -> None:
+    """Whether its time is newer or, as after unpacking an archive, older than the last conversion."""
+    out = tmp_path / "out"
+    write_nnunet_raw(read_lits(lits), out)
+    corrected = lits / "segmentation-10.nii"
+    label = sitk.ReadImage(str(corrected))
+    label[0, 0, 0] = 1 - min(label[0, 0, 0], 1)
+    sitk.WriteImage(label, str(corrected))
+    time = (out / "labelsTr" / "lits_010.nii").stat().st_mtime_ns + seconds * 10**9
+    os.utime(corrected, ns=(time, time))
     before = _states(out)
     write_nnunet_raw(read_lits(lits), out)
-    assert _states(out)["labelsTr/lits_010.nii"] != before["labelsTr/lits_010.nii"]
+    assert sitk.ReadImage(str(out / "labelsTr" / "lits_010.nii"))[0, 0, 0] == label[0, 0, 0]
     assert _states(out)["labelsTr/lits_000.nii"] == before["labelsTr/lits_000.nii"]
+
+
+def test_cases_left_out_later_may_stay_in_the_folder(lits: Path, tmp_path: Path) -> None:
+    write_nnunet_raw(read_lits(lits), tmp_path / "out")
+    (lits / "volume-10.nii").unlink()
+    (lits / "segmentation-10.nii").unlink()
+    write_nnunet_raw(read_lits(lits), tmp_path / "out", excluded=["lits_010"])
+    assert (tmp_path / "out" / "labelsTr" / "lits_010.nii").is_file()
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["numTraining"] == 1
 
 
 def test_moved_raw_files_are_linked_anew(lits: Path, tmp_path: Path) -> None:

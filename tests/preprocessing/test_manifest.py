@@ -14,9 +14,9 @@ import pytest
 from omegaconf import DictConfig
 
 from gsl_experiments.errors import UserError
+from gsl_experiments.file_record import FileRecord
 from gsl_experiments.preprocessing.manifest import (
     CaseEntry,
-    FileRecord,
     entry_file,
     manifest_folder,
     read_entry,

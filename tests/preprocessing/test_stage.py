@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from omegaconf import DictConfig
 from sklearn.model_selection import KFold
 
+from gsl_experiments.config import folds
 from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.folds import write_folds
 from gsl_experiments.preprocessing.manifest import manifest_folder
@@ -174,8 +176,78 @@ def test_folds_of_the_user_are_kept_and_stale_ones_refused(tmp_path: Path) -> No
     own = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]
     path.write_text(json.dumps(own))
     assert write_folds(["a", "b"], path) == own
-    with pytest.raises(UserError, match="holds other cases than the dataset"):
+    with pytest.raises(
+        UserError, match="c is held out in no fold; correct it, or delete it to draw new folds"
+    ):
         write_folds(["a", "b", "c"], path)
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ([{"train": ["b"], "val": ["a"]}, {"train": ["a"], "val": ["b", "a"]}], "a is held out 2 times"),
+        (
+            [{"train": ["b", "a"], "val": ["a"]}, {"train": ["a"], "val": ["b"]}],
+            "fold 0: a is both trained on",
+        ),
+        (
+            [{"train": ["b", "x"], "val": ["a"]}, {"train": ["a"], "val": ["b"]}],
+            "x is not a case of the dataset",
+        ),
+        ([{"val": ["a"]}], "not a list of"),
+        ({"train": 1}, "not a list of"),
+    ],
+)
+def test_folds_that_cannot_be_right(tmp_path: Path, written: object, problem: str) -> None:
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps(written))
+    with pytest.raises(UserError, match=problem):
+        write_folds(["a", "b"], path)
+
+
+def test_the_number_of_folds_is_that_of_the_users_own_file(configure: Configure, tmp_path: Path) -> None:
+    cfg = configure(f"paths.preprocessed={tmp_path}")
+    assert folds(cfg) == [0, 1, 2, 3, 4]
+    folder = tmp_path / cfg.dataset.nnunet_name
+    folder.mkdir()
+    three = [{"train": ["a", "b", "c"], "val": [case]} for case in "abc"]
+    (folder / "splits_final.json").write_text(json.dumps(three))
+    assert folds(cfg) == [0, 1, 2]
+    cfg.fold = 3
+    with pytest.raises(UserError, match="fold=3: allowed are all, a fold from 0 to 2"):
+        folds(cfg)
+
+
+def test_a_case_that_does_not_fit_is_named_before_anything_is_written(
+    configure: Configure, tmp_path: Path
+) -> None:
+    cfg = configure(
+        f"paths.raw={tmp_path / 'raw'}", f"paths.preprocessed={tmp_path / 'pre'}", "memory_gb=0.21"
+    )
+    with pytest.raises(
+        UserError, match=r"_t1\.nii\.gz: case BraTS20_Phantom_\d+ needs about .* GB of memory"
+    ):
+        preprocess(cfg)
+    assert not (tmp_path / "raw").exists()
+
+
+def test_cases_found_bad_after_a_first_call_can_be_left_out(
+    configure: Configure, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("source", "raw", "preprocessed"):
+        shutil.copytree(workspace / name, tmp_path / name, symlinks=True)
+    paths = [f"paths.{name}={tmp_path / name}" for name in ("raw", "preprocessed")]
+    cfg = configure(*paths, f"dataset.raw={tmp_path / 'source'}", "dataset.generate=null")
+    (bad,) = (tmp_path / "source").rglob("BraTS20_Phantom_003_seg.nii.gz")
+    bad.write_bytes(bad.read_bytes()[:100])
+    with pytest.raises(UserError, match="1 error in 1 case"):
+        preprocess(cfg)
+    cfg.dataset.on_error = "exclude"
+    (tmp_path / "preprocessed" / cfg.dataset.nnunet_name / "splits_final.json").unlink()
+    preprocess(cfg)
+    told = capsys.readouterr().out
+    assert "5 of 6 cases are used, 1 left out" in told
+    assert "BraTS20_Phantom_003 is not in the dataset any more" in told
 
 
 def test_too_few_cases_for_the_folds(tmp_path: Path) -> None:

@@ -112,14 +112,14 @@ def test_folds_must_hold_every_case_once(
     folds = json.loads(file.read_text())
     leaking = [folds[0] | {"train": [*folds[0]["train"], folds[0]["val"][0]]}, *folds[1:]]
     file.write_text(json.dumps(leaking))
-    assert problems(cfg, capsys) == f"fold 0: {folds[0]['val'][0]} is both trained on and held out\n"
+    assert problems(cfg, capsys) == f"{file}: fold 0: {folds[0]['val'][0]} is both trained on and held out\n"
     other = [folds[0] | {"val": ["stranger"]}, *folds[1:]]
     file.write_text(json.dumps(other))
     lines = problems(cfg, capsys, r": \d problems in 6 cases")
-    assert "stranger: in the folds, but not preprocessed\n" in lines
-    assert f"{folds[0]['val'][0]}: preprocessed, but held out in no fold of splits_final.json\n" in lines
+    assert f"{file}: stranger is not a case of the dataset\n" in lines
+    assert f"{file}: {folds[0]['val'][0]} is held out in no fold\n" in lines
     file.unlink()
-    with pytest.raises(UserError, match=r"splits_final.json is missing: preprocess first \(make preprocess "):
+    with pytest.raises(UserError, match=r"splits_final.json is missing: preprocess the dataset again"):
         verify(cfg)
 
 
@@ -128,7 +128,7 @@ def test_a_lost_entry_is_a_case_that_is_not_there(
 ) -> None:
     (maps_folder(cases) / "manifest" / f"{CASE}.json").unlink()
     lines = problems(cfg, capsys, r": \d problems in 5 cases")
-    assert f"{CASE}: in the folds, but not preprocessed" in lines
+    assert f"{cases.parent / 'splits_final.json'}: {CASE} is not a case of the dataset\n" in lines
 
 
 def test_settings_must_be_those_that_the_cases_were_made_with(
@@ -141,10 +141,15 @@ def test_settings_must_be_those_that_the_cases_were_made_with(
     assert f"{CASE}: was preprocessed with other settings\n" in lines
 
 
+@pytest.mark.parametrize(
+    "name",
+    [f"raw/Dataset512_PhantomBraTS/labelsTr/{CASE}.nii.gz", f"source/{CASE}/{CASE}_seg.nii.gz"],
+    ids=["converted", "the user's own"],
+)
 def test_a_raw_file_that_has_changed_is_named(
-    cfg: DictConfig, workspace: Path, capsys: pytest.CaptureFixture[str]
+    cfg: DictConfig, workspace: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    label = workspace / "raw" / "Dataset512_PhantomBraTS" / "labelsTr" / f"{CASE}.nii.gz"
+    label = workspace / name
     times, content = label.stat(), label.read_bytes()
     label.write_bytes(content + b"\0")
     assert problems(cfg, capsys) == f"{label}: has changed since {CASE} was preprocessed\n"

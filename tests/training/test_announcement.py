@@ -95,7 +95,9 @@ def test_what_is_done_and_what_goes_on(prepared: tuple[DictConfig, dict[str, Any
     (fold / "checkpoint_latest.pth").touch()
     finished = {0: True, 1: False, 2: False}
     lines = told(announcement(cfg, plans, processes=1, device=CPU, finished=finished))
-    assert lines["resumes"] == "fold 0 is finished: skipped; goes on with fold 1 after 3 of 250 epochs"
+    assert lines["resumes"] == (
+        "fold 0 is finished: skipped; goes on with fold 1 from its last checkpoint (3 of 250 epochs are recorded)"
+    )
 
 
 def test_processes_share_the_batch_and_its_memory(prepared: tuple[DictConfig, dict[str, Any]]) -> None:

@@ -13,13 +13,17 @@ from training_runs import assert_same, make_trainer, weights_of
 
 from gsl_experiments.errors import UserError
 from gsl_experiments.training.checkpoints import (
+    BEST,
     LATEST,
     PREVIOUS,
+    check_best,
     plain,
     read_newest,
+    set_damaged_aside,
     write_checkpoint,
 )
 from gsl_experiments.training.interruption import Interrupted
+from gsl_experiments.training.model_files import read_checkpoint
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
 Configure = Callable[..., DictConfig]
@@ -153,6 +157,28 @@ def test_a_fold_whose_checkpoints_are_all_damaged(tmp_path: Path) -> None:
         UserError, match=rf"{tmp_path / LATEST} .*no older checkpoint is whole: delete {tmp_path}"
     ):
         read_newest(tmp_path, torch.device("cpu"))
+
+
+def test_a_damaged_checkpoint_never_replaces_the_one_before(tmp_path: Path) -> None:
+    whole = {"network_weights": {}, "trainer_name": "", "init_args": {}}
+    write_checkpoint(whole, tmp_path / PREVIOUS)
+    (tmp_path / LATEST).write_bytes(b"PK half of a checkpoint")
+    path, _, _ = read_newest(tmp_path, torch.device("cpu"))
+    assert path == tmp_path / PREVIOUS
+    set_damaged_aside(path)
+    write_checkpoint(whole, tmp_path / LATEST)
+    for name in (LATEST, PREVIOUS):
+        assert read_checkpoint(tmp_path / name)["trainer_name"] == ""
+    assert (tmp_path / f"{LATEST}.damaged").read_bytes() == b"PK half of a checkpoint"
+
+
+def test_a_damaged_choice_of_the_inner_split_is_said_before_the_rest_is_trained(tmp_path: Path) -> None:
+    check_best(tmp_path)
+    write_checkpoint({"network_weights": {}, "trainer_name": "", "init_args": {}}, tmp_path / BEST)
+    check_best(tmp_path)
+    (tmp_path / BEST).write_bytes(b"PK half of a checkpoint")
+    with pytest.raises(UserError, match=rf"{BEST} .*delete it to choose among the epochs still to come"):
+        check_best(tmp_path)
 
 
 WITH_LITTLE_SPACE = """

@@ -167,9 +167,25 @@ def test_missing_predictions_are_made_without_training_again(configure: Configur
     prediction = fold_folder / "validation" / f"{case}.nii.gz"
     content, stamp = prediction.read_bytes(), (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns
     prediction.unlink()
+    for rank in (0, 1):  # as a call with two processes leaves them that is killed while it writes
+        (fold_folder / "validation" / f".partial_{rank}").mkdir()
+        (fold_folder / "validation" / f".partial_{rank}" / f"{case}.nii.gz").write_bytes(b"half")
     train(cfg)
     assert prediction.read_bytes() == content
+    assert not list((fold_folder / "validation").glob(".partial_*"))
     assert (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("name", ["summary.txt", "validation/summary.json"])
+def test_a_missing_summary_is_written_without_training_again(configure: Configure, name: str) -> None:
+    cfg = configure("loss=dl", "fold=3", "training.epochs=1")
+    train(cfg)
+    fold_folder = model_folder(cfg) / "fold_3"
+    final = (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns
+    (fold_folder / name).unlink()
+    train(cfg)
+    assert (fold_folder / name).exists()
+    assert (fold_folder / "checkpoint_final.pth").stat().st_mtime_ns == final
 
 
 def test_the_2d_configuration_trains(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
