@@ -20,20 +20,26 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 READY := .venv/.ready
+# The peers of the benchmarks lie in an environment of their own, on top of the first.
+BENCH := .venv-bench/bin
+BENCH_READY := .venv-bench/.ready
+# Shells use a variable of this name themselves: only what stands on the command line counts.
+CHOSEN_LINES = $(if $(filter command,$(origin LINES)),$(LINES))
 option = $(if $(2),'$(1)=$(2)')
 folder = $(if $(2),'$(1)="$(2)"')
 # A number, or a name as Dataset004_Hippocampus, is a dataset of nnU-Net's own.
 NNUNET = $(shell printf %s '$(DATASET)' | grep -E '^([0-9]+|Dataset[0-9]{3}_.+)$$')
 CHOICE = $(if $(NNUNET),dataset=nnunet dataset.id=$(NNUNET),$(call option,dataset,$(DATASET))) \
 	$(call option,protocol,$(PROTOCOL)) $(call folder,dataset.raw,$(RAW))
+BROWSER = $(or $(CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 RUN = $(CHOICE) $(call option,experiment,$(EXPERIMENT)) $(call option,loss,$(LOSS)) \
 	$(call option,schedule,$(SCHEDULE)) $(call option,fold,$(FOLD)) $(call option,gpus,$(GPUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check validate preprocess verify plans train predict evaluate tables gpu-check clean
+.PHONY: help setup demo test test-slow test-browser check validate preprocess verify plans train predict evaluate tables figures report gpu-check bench bench-growth clean
 
 help: ## Print this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables (the first is the default):"
 	@echo "    DATASET=lits|brats|hippocampus|phantom_lits|phantom_brats   RAW=folder of the raw data"
@@ -62,6 +68,10 @@ test: $(READY) ## Run the tests
 test-slow: $(READY) ## Run the tests that take minutes: real processes, signals, whole trainings
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+test-browser: $(READY) ## Run the tests of the report in Chromium (CHROMIUM=path if it is not found)
+	@test -n "$(BROWSER)" || { echo "error: no Chromium: install one, or name it with CHROMIUM=path"; exit 2; }
+	CHROMIUM="$(BROWSER)" $(BIN)/python -m pytest -m browser $(ARGS)
+
 check: $(READY) ## Lint, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -88,13 +98,35 @@ predict: $(READY) ## Predict new images: INPUT=folder OUTPUT=folder, with a run 
 
 evaluate: $(READY) ## Measure all runs, or two folders: PRED=folder REF=folder OUT=file.csv
 	$(BIN)/python scripts/evaluate.py $(CHOICE) $(call folder,evaluate.predictions,$(PRED)) \
-		$(call folder,evaluate.references,$(REF)) $(call folder,evaluate.output,$(OUT)) $(EXTRA)
+		$(call folder,evaluate.references,$(REF)) $(call folder,evaluate.output,$(OUT)) \
+		$(if $(PRED)$(REF),$(if $(DATASET),,evaluate.regions=labels)) $(EXTRA)
 
 gpu-check: $(READY) ## Check and time everything that needs a GPU
 	$(BIN)/python scripts/gpu_check.py
 
+bench: $(BENCH_READY) ## Time every line against its peers, and write results/bench; LINES="loss loader" for some
+	$(BENCH)/python -m benchmarks.run $(CHOSEN_LINES)
+
+bench-growth: $(BENCH_READY) ## How cost grows with classes, patch and volume
+	$(BENCH)/python -m benchmarks.run --growth $(CHOSEN_LINES)
+
+$(BENCH_READY): $(READY) benchmarks/peers.txt
+	$(BIN)/python -m venv .venv-bench
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(BENCH)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/_project.pth"
+	@grep -v '^#' benchmarks/peers.txt | while read -r peer; do \
+		$(BENCH)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock "$$peer" || \
+		echo "$$peer does not install here: the benchmarks go on without it"; done
+	@touch $(BENCH_READY)
+
 tables: $(READY) ## Tables 1 and 2 of every dataset, from all runs
 	$(BIN)/python scripts/tables.py $(EXTRA)
 
+figures: $(READY) ## Figures of every dataset, or of DATASET, from all runs
+	$(BIN)/python scripts/figures.py $(call option,figures.dataset,$(DATASET)) $(call option,protocol,$(PROTOCOL)) $(EXTRA)
+
+report: $(READY) ## One HTML file of everything, for every dataset or for DATASET
+	$(BIN)/python scripts/report.py $(call option,report.dataset,$(DATASET)) $(EXTRA)
+
 clean: ## Remove the environment and caches; data and results stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

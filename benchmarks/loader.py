@@ -1,128 +1,294 @@
-"""Batches a second of nnU-Net's own loader and of ours, without and with distance maps, in one run.
+"""Seconds a batch of our loader, with and without distance maps, and of nnU-Net's, one core each, in turns.
 
-    .venv/bin/python benchmarks/loader.py FOLDER [--plans paperPlans] [--patch 128 128 128] [--processes 1]
+    .venv/bin/python -m benchmarks.loader [FOLDER] [--patch 128 128 128] [--batches 8] [--repetitions 4]
 
-FOLDER is a preprocessed dataset, such as data/nnUNet_preprocessed/Dataset502_BraTS. The loaders take turns, each for
-some batches after two that do not count; the fastest turn of each counts. Maps need a dataset that `make
-preprocess` has prepared.
+FOLDER is a preprocessed dataset, as data/nnUNet_preprocessed/Dataset502_BraTS. Without one, synthetic MR of BraTS's
+size are made first. All load with nnU-Net's whole augmentation. "Carried naively" are maps that nnU-Net's loader takes
+along as float32 volumes, stored as its images are, through nnU-Net's own transforms. Before anything is timed, examples
+of ours and of nnU-Net's for the same random numbers are compared: they have to be the same.
 """
 
 import argparse
-import itertools
 import json
-import time
+import statistics
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+import blosc2
+import numpy as np
+import torch
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches
-from gsl_experiments.training.transforms import carry_maps
+from benchmarks.loader_example import OURS, OVERSAMPLE, ROTATION, STOCK, one_thread
+from benchmarks.turns import DisagreementError, Row, in_turns
+from gsl_experiments.datasets import read_brats, write_nnunet_raw, write_phantom_brats
+from gsl_experiments.preprocessing.maps import maps_folder, open_maps
+from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
+from gsl_experiments.training.resampled_labels import OUTSIDE
+from gsl_experiments.training.transforms import by_fixed_algorithms, carry_maps
 
 BATCH = 2
-ROTATION = (-0.5236, 0.5236)  # nnU-Net's 30 degrees
-OVERSAMPLE = 0.33
+PATCH = (128, 128, 128)
+MR_SIZE = (240, 240, 155)
+COMPARED = 24  # examples
+ROUNDING = 1e-4  # of intensities with a standard deviation of 1
+PREPROCESS = Path(__file__).parent.parent / "scripts" / "preprocess.py"
+
+
+def measure(
+    folder: Path | None = None,
+    *,
+    patch: Sequence[int] | None = None,
+    plans: str = "paperPlans",
+    batches: int = 8,
+    repetitions: int = 4,
+) -> list[Row]:
+    """Compare our examples with nnU-Net's, then time all loaders. A row's `value` is the median of seconds a batch.
+
+    Args:
+        folder: a preprocessed dataset; synthetic MR if None.
+        patch: voxels of an example, by default those of the plans, or `PATCH` for synthetic MR.
+        plans: name of the plans.
+        batches: that a contestant loads in one turn.
+        repetitions: turns that count.
+
+    Raises:
+        DisagreementError: an example of ours is not nnU-Net's, or batches differ in shape or type.
+    """
+    with TemporaryDirectory() as temporary, one_thread():
+        if folder is None:
+            folder, patch = synthetic_mr(Path(temporary)), patch or PATCH
+        loading = Loading(folder, plans, patch)
+        loading.compare()
+        naive_maps = Path(temporary) / "maps"
+        streams = {
+            STOCK: loading.stock(),
+            OURS: loading.ours(with_maps=True),
+            f"{OURS}, no maps": loading.ours(with_maps=False),
+            f"{STOCK}, maps carried naively": loading.naive(naive_maps),
+        }
+        _check_batches({name: next(stream) for name, stream in streams.items()})
+
+        def load(stream: Iterator[Any]) -> Callable[[], None]:
+            return lambda: [None for _ in islice(stream, batches)] and None
+
+        size = " x ".join(map(str, loading.patch))
+        line = (
+            f"{batches} batches of {BATCH} x {size}, {loading.channels} channels, {loading.classes} classes"
+        )
+        contestants = {name: load(stream) for name, stream in streams.items()}
+        rows = in_turns(line, contestants, repetitions=repetitions, warmups=2)
+    return [row | {"value": statistics.median(row["seconds"]) / batches} for row in rows]
+
+
+@dataclass
+class Loading:
+    """The loaders of a preprocessed dataset.
+
+    Args:
+        folder: of the dataset.
+        plans_name: of its plans.
+        wanted_patch: voxels of an example, by default those of the plans.
+    """
+
+    folder: Path
+    plans_name: str
+    wanted_patch: Sequence[int] | None
+
+    def __post_init__(self) -> None:
+        plans = PlansManager(str(self.folder / f"{self.plans_name}.json"))
+        self.configuration = plans.get_configuration("3d_fullres")
+        self.labels = plans.get_label_manager(json.loads((self.folder / "dataset.json").read_text()))
+        self.patch = tuple(self.wanted_patch or self.configuration.patch_size)
+        self.initial = tuple(map(int, get_patch_size(self.patch, ROTATION, ROTATION, ROTATION, (0.85, 1.25))))
+        self.cases = str(self.folder / self.configuration.data_identifier)
+        self.classes = len(self.labels.all_labels)
+
+    @cached_property
+    def channels(self) -> int:
+        """Of the images."""
+        data = nnUNetDatasetBlosc2(self.cases)
+        return int(data.load_case(data.identifiers[0])[0].shape[0])
+
+    def transforms(self) -> Any:
+        """Return nnU-Net's augmentation."""
+        masked = self.configuration.use_mask_for_norm
+        return nnUNetTrainer.get_training_transforms(
+            self.patch, ROTATION, None, (0, 1, 2), False, masked, False, self.labels.foreground_labels
+        )
+
+    def stock(self, data: Any = None, transforms: Any = None, batch_size: int = BATCH) -> Iterator[Any]:
+        """Return nnU-Net's batches."""
+        loader = nnUNetDataLoader(
+            data or nnUNetDatasetBlosc2(self.cases),
+            batch_size,
+            self.initial,
+            self.patch,
+            self.labels,
+            OVERSAMPLE if batch_size > 1 else 0.0,
+            transforms=transforms or self.transforms(),
+        )
+        return iter(SingleThreadedAugmenter(loader, None))
+
+    def naive(self, folder: Path) -> Iterator[Any]:
+        """Return nnU-Net's batches with maps as further volumes, which its spatial transforms take along."""
+        write_naive_maps(self.cases, folder)
+        transforms, channels = self.transforms(), self.channels
+
+        def split(image: torch.Tensor, segmentation: torch.Tensor) -> dict[str, torch.Tensor]:
+            maps = image[channels:]
+            sample = transforms(image=image[:channels], segmentation=segmentation, regression_target=maps)
+            return sample | {"image": torch.cat([sample["image"], sample["regression_target"]])}
+
+        return self.stock(NaiveDataset(self.cases, folder), split)
+
+    def ours(self, *, with_maps: bool) -> Iterator[Any]:
+        """Return our batches."""
+        return load_batches(
+            self.batches(with_maps, self.transforms()), first=0, processes=0, pin_memory=False
+        )
+
+    def batches(self, with_maps: bool, transforms: Any, places: Sequence[int] = range(BATCH)) -> PatchBatches:
+        """Return our batches by their numbers."""
+        return PatchBatches(
+            MapDataset(self.cases, with_maps=with_maps),
+            self.initial,
+            self.patch,
+            self.labels,
+            batch_size=BATCH,
+            places=places,
+            oversample_foreground=OVERSAMPLE,
+            transforms=carry_maps(transforms, None, spacing_mm=self.configuration.spacing),
+            seed=[0],
+        )
+
+    def compare(self) -> None:
+        """Load examples of both loaders from the same random numbers.
+
+        Raises:
+            DisagreementError: a voxel of an image differs by more than rounding, or a label differs.
+        """
+        ours = self.batches(True, by_fixed_algorithms(self.transforms()), places=(0,))
+        stock = self.stock(transforms=by_fixed_algorithms(self.transforms()), batch_size=1)
+        for number in range(COMPARED):
+            mine = ours[number]
+            seed_everything([0, number, 0])
+            theirs = next(stock)
+            difference = float((mine["data"] - theirs["data"]).abs().max())
+            labels = mine["target"].masked_fill(mine["target"] == OUTSIDE, 0)
+            wrong = int((labels != theirs["target"]).sum())
+            if mine["keys"] != list(theirs["keys"]) or difference > ROUNDING or wrong:
+                raise DisagreementError(
+                    f"example {number} of {mine['keys'][0]}: not nnU-Net's, by up to {difference:.2g} in intensity "
+                    f"and in {wrong} labels"
+                )
+
+
+class NaiveDataset(nnUNetDatasetBlosc2):  # type: ignore[misc]
+    """nnU-Net's cases with the maps as further channels of the image."""
+
+    def __init__(self, cases: str, maps: Path) -> None:
+        super().__init__(cases)
+        self.maps = maps
+
+    def load_case(self, identifier: str) -> tuple[Any, ...]:
+        """Return nnU-Net's case, the image with maps."""
+        image, *others = super().load_case(identifier)
+        maps = blosc2.open(
+            str(self.maps / f"{identifier}.b2nd"), mode="r", mmap_mode="r", dparams={"nthreads": 1}
+        )
+        return _Stacked(image, maps), *others
+
+
+class _Stacked:
+    """Two arrays on disk, read as one of the channels of both."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.arrays = first, second
+        self.shape = (first.shape[0] + second.shape[0], *first.shape[1:])
+
+    def __getitem__(self, where: Any) -> Any:
+        return np.concatenate([array[where] for array in self.arrays])
+
+
+def write_naive_maps(cases: str, folder: Path) -> None:
+    """Store maps as nnU-Net stores images: float32, in its chunks, with its codec."""
+    folder.mkdir()
+    for file in maps_folder(Path(cases)).glob("*.b2nd"):
+        maps = open_maps(file)[:]
+        blocks, chunks = comp_blosc2_params(maps.shape, PATCH, maps.itemsize)
+        options = {"codec": blosc2.Codec.LZ4HC, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE]}
+        blosc2.asarray(maps, urlpath=str(folder / file.name), chunks=chunks, blocks=blocks, cparams=options)
+
+
+def synthetic_mr(folder: Path, cases: int = 5) -> Path:
+    """Make MR of the size of BraTS and preprocess them by this package's command; return the dataset's folder."""
+    name = "Dataset902_MR"
+    write_phantom_brats(folder / "source", cases=cases, size=MR_SIZE, absent_enhancing_fraction=0.0)
+    write_nnunet_raw(read_brats(folder / "source"), folder / "raw" / name)
+    patch = f"planning.patch_size=[{','.join(map(str, PATCH))}]"
+    paths = [f"paths.{kind}={folder / kind}" for kind in ("raw", "preprocessed", "results", "tables")]
+    choice = [
+        "dataset=nnunet",
+        f"dataset.id={name}",
+        patch,
+        "planning.zscore_on_nonzero=true",
+        "processes=1",
+        *paths,
+    ]
+    outcome = subprocess.run([sys.executable, str(PREPROCESS), *choice], capture_output=True, text=True)
+    if outcome.returncode != 0:
+        raise RuntimeError(
+            f"preprocessing ended with status {outcome.returncode}: {outcome.stderr[-500:].strip()}"
+        )
+    return folder / "preprocessed" / name
+
+
+def _check_batches(batches: dict[str, Any]) -> None:
+    """Raise an error unless all contestants' batches have the same shapes and types."""
+    for name, batch in batches.items():
+        channels = batches[STOCK]["data"].shape[1]
+        for key, tensor in (("data", batch["data"][:, :channels]), ("target", batch["target"])):
+            expected = batches[STOCK][key]
+            if (tensor.shape, tensor.dtype) != (expected.shape, expected.dtype):
+                raise DisagreementError(
+                    f"{name}: {key} of {tuple(tensor.shape)} and {tensor.dtype}, not {tuple(expected.shape)}"
+                )
+    maps = batches[OURS]["dtm"]
+    if maps.shape[2:] != batches[OURS]["data"].shape[2:] or maps.dtype != torch.float32:
+        raise DisagreementError(f"maps of {tuple(maps.shape)} and {maps.dtype}")
 
 
 def main() -> None:
     """Measure and print a Markdown table."""
-    arguments = _arguments()
-    plans = PlansManager(str(arguments.folder / f"{arguments.plans}.json"))
-    configuration = plans.get_configuration("3d_fullres")
-    labels = plans.get_label_manager(json.loads((arguments.folder / "dataset.json").read_text()))
-    patch = tuple(arguments.patch or configuration.patch_size)
-    initial = tuple(int(n) for n in get_patch_size(patch, ROTATION, ROTATION, ROTATION, (0.85, 1.25)))
-    cases = str(arguments.folder / configuration.data_identifier)
-
-    def transforms() -> Any:
-        return nnUNetTrainer.get_training_transforms(
-            patch,
-            ROTATION,
-            None,
-            (0, 1, 2),
-            False,
-            configuration.use_mask_for_norm,
-            False,
-            labels.foreground_labels,
-        )
-
-    def stock() -> Iterator[Any]:
-        loader = nnUNetDataLoader(
-            nnUNetDatasetBlosc2(cases), BATCH, initial, patch, labels, OVERSAMPLE, transforms=transforms()
-        )
-        if not arguments.processes:
-            return SingleThreadedAugmenter(loader, None)
-        return NonDetMultiThreadedAugmenter(
-            loader,
-            None,
-            arguments.processes,
-            max(6, arguments.processes // 2),
-            pin_memory=False,
-            wait_time=0.002,
-        )
-
-    def ours(with_maps: bool) -> Iterator[Any]:
-        batches = PatchBatches(
-            MapDataset(cases, with_maps=with_maps),
-            initial,
-            patch,
-            labels,
-            batch_size=BATCH,
-            places=range(BATCH),
-            oversample_foreground=OVERSAMPLE,
-            transforms=carry_maps(transforms(), None, spacing_mm=configuration.spacing),
-            seed=[0],
-        )
-        return load_batches(batches, first=0, processes=arguments.processes, pin_memory=False)
-
-    loaders: dict[str, Callable[[], Iterator[Any]]] = {
-        "nnU-Net's, no maps": stock,
-        "ours, no maps": lambda: ours(False),
-        "ours, with maps": lambda: ours(True),
-    }
-    seconds = _fastest(loaders, arguments.batches, arguments.turns)
-    size = " x ".join(str(n) for n in patch)
-    print(f"Patches of {size}, batch {BATCH}, {arguments.processes} background processes\n")
-    print("| loader | seconds a batch | relative |\n|---|---|---|")
-    reference = next(iter(seconds.values()))
-    for name, value in seconds.items():
-        print(f"| {name} | {value:.3f} | {value / reference:.2f} |")
-
-
-def _fastest(loaders: dict[str, Callable[[], Iterator[Any]]], batches: int, turns: int) -> dict[str, float]:
-    streams = {name: start() for name, start in loaders.items()}
-    seconds = dict.fromkeys(loaders, float("inf"))
-    for _ in range(turns):
-        for name, stream in streams.items():
-            _take(stream, 2)
-            start = time.perf_counter()
-            _take(stream, batches)
-            seconds[name] = min(seconds[name], (time.perf_counter() - start) / batches)
-    return seconds
-
-
-def _take(stream: Iterator[Any], count: int) -> Sequence[Any]:
-    return [None for _ in itertools.islice(stream, count)]
-
-
-def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="a preprocessed dataset")
+    parser.add_argument("folder", type=Path, nargs="?", help="a preprocessed dataset")
     parser.add_argument("--plans", default="paperPlans")
     parser.add_argument("--patch", type=int, nargs=3, help="by default the plans'")
-    parser.add_argument("--processes", type=int, default=0, help="0 loads in the foreground")
-    parser.add_argument("--batches", type=int, default=12)
-    parser.add_argument("--turns", type=int, default=3)
-    return parser.parse_args()
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--repetitions", type=int, default=4)
+    rows = measure(**vars(parser.parse_args()))
+    of_stock = next(row["seconds"] for row in rows if row["contestant"] == STOCK)
+    print(f"{rows[0]['line']}, one core\n")
+    print("| loader | seconds a batch | of nnU-Net's | lowest to highest |\n|---|---|---|---|")
+    for row in rows:
+        ratios = [mine / theirs for mine, theirs in zip(row["seconds"], of_stock, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"| {row['contestant']} | {row['value']:.3f} | {statistics.median(ratios):.2f} | {spread} |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Preprocessing of whole datasets, maps included, against stock nnU-Net on the same files, in turns.
 
-    .venv/bin/python benchmarks/preprocessing_time.py [FOLDER ...] [--processes 2] [--repetitions 3]
+    .venv/bin/python -m benchmarks.preprocessing_time [FOLDER ...] [--processes 2] [--repetitions 3]
 
 FOLDER is a dataset in nnU-Net's raw format, such as data/nnUNet_raw/Dataset503_Hippocampus. Without any, synthetic MR
 and CT are made first. Both plan and preprocess 3d_fullres with nnU-Net's rules; ours also checks the raw data, makes
@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,11 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import blosc2
+import nnunetv2
+import numpy as np
+
+from benchmarks.turns import DisagreementError, Row, in_turns
 from gsl_experiments.datasets import (
     read_brats,
     read_lits,
@@ -27,10 +33,49 @@ from gsl_experiments.datasets import (
     write_phantom_lits,
 )
 
-BIN = Path(sys.executable).parent
+OURS, STOCK = "gsl_experiments", "nnU-Net"
+SCRIPTS_OF_NNUNET = Path(nnunetv2.__file__).parents[4] / "bin"
 SCRIPT = Path(__file__).parent.parent / "scripts" / "preprocess.py"
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MR_SIZE, CT_SIZE = (160, 192, 152), (256, 256, 80)
+
+
+def measure(
+    *, cases: int = 10, size: tuple[int, ...] = (144, 144, 96), processes: int = 2, repetitions: int = 2
+) -> list[Row]:
+    """Time both on small synthetic MR; hardly any work a case, so that what a command does once counts most.
+
+    Raises:
+        DisagreementError: an image or a label image that the two have preprocessed differs.
+    """
+    _adopt_orphans()
+    line = f"{cases} MR of {' x '.join(map(str, size))}, {processes} processes"
+    with TemporaryDirectory() as name:
+        raw = Path(name) / "nnUNet_raw" / "Dataset902_MR"
+        write_phantom_brats(Path(name) / "mr", cases=cases, size=size, absent_enhancing_fraction=0.0)
+        write_nnunet_raw(read_brats(Path(name) / "mr"), raw)
+        made = {OURS: Path(name) / "ours", STOCK: Path(name) / "stock"}
+
+        def call(contestant: str) -> None:
+            shutil.rmtree(made[contestant], ignore_errors=True)
+            (ours if contestant == OURS else stock)(raw, made[contestant], processes)
+
+        contestants = {OURS: lambda: call(OURS), STOCK: lambda: call(STOCK)}
+        rows = in_turns(line, contestants, repetitions=repetitions, warmups=0)
+        _compare(made[OURS] / raw.name, made[STOCK] / raw.name)
+    return rows
+
+
+def _compare(ours_folder: Path, stock_folder: Path) -> None:
+    files = [file.relative_to(stock_folder) for file in sorted(stock_folder.glob("*_3d_fullres/*.b2nd"))]
+    if not files:
+        raise DisagreementError("nnU-Net has preprocessed nothing")
+    for file in files:
+        mine, theirs = (
+            blosc2.open(str(folder / file), mode="r")[:] for folder in (ours_folder, stock_folder)
+        )
+        if mine.shape != theirs.shape or not np.allclose(mine, theirs, atol=1e-4):
+            raise DisagreementError(f"{file}: ours differs from nnU-Net's")
 
 
 def generate(folder: Path, cases: int) -> list[Path]:
@@ -47,7 +92,8 @@ def generate(folder: Path, cases: int) -> list[Path]:
 def stock(dataset: Path, folder: Path, processes: int) -> tuple[float, float]:
     """Run nnU-Net's own command; return wall clock and processor seconds."""
     number = dataset.name.removeprefix("Dataset")[:3]
-    command = [str(BIN / "nnUNetv2_plan_and_preprocess"), "-d", number, "-c", "3d_fullres"]
+    script = str(SCRIPTS_OF_NNUNET / "nnUNetv2_plan_and_preprocess")
+    command = [sys.executable, script, "-d", number, "-c", "3d_fullres"]
     return _seconds([*command, "-npfp", str(processes), "-np", str(processes)], dataset, folder)
 
 
@@ -58,11 +104,16 @@ def ours(dataset: Path, folder: Path, processes: int) -> tuple[float, float]:
 
 
 def _seconds(command: list[str], dataset: Path, folder: Path) -> tuple[float, float]:
+    folder.mkdir(exist_ok=True)
     folders = {"nnUNet_raw": dataset.parent, "nnUNet_preprocessed": folder, "nnUNet_results": folder}
     environment = os.environ | {name: str(path) for name, path in folders.items()}
     cpu, started = _processor_seconds(), time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    outcome = subprocess.run(command, env=environment, capture_output=True, text=True)
     wall_clock = time.perf_counter() - started
+    if outcome.returncode != 0:
+        raise RuntimeError(
+            f"{command[1]} ended with status {outcome.returncode}: {outcome.stderr[-500:].strip()}"
+        )
     with contextlib.suppress(ChildProcessError):
         while True:  # the processes that the command has left to us, until there are none
             os.wait()

@@ -1,8 +1,8 @@
-"""The main job on phantoms, from raw images to tables: what `make demo` runs.
+"""The main job on phantoms, from raw images to tables and a report: what `make demo` runs.
 
 Two small synthetic datasets in the raw layouts of LiTS and BraTS are preprocessed, Dice-CE and GSL are trained on the
-first fold of each, the held-out cases are predicted, and the tables compare them. Everything lies in `data/demo`.
-Arguments are Hydra overrides for every stage, for example `fold=all`.
+first fold of each, the held-out cases are predicted, and tables and a report compare them. Everything lies in
+`data/demo`. Arguments are Hydra overrides for every stage, for example `fold=all`.
 """
 
 import sys
@@ -34,6 +34,7 @@ def main() -> None:
     configure_nnunet(compose(common))
 
     from gsl_experiments.preprocessing.stage import preprocess
+    from gsl_experiments.report.stage import make_report
     from gsl_experiments.reporting.stage import make_tables
     from gsl_experiments.training.launch import train
 
@@ -45,8 +46,13 @@ def main() -> None:
             check(cfg)
             train(cfg)
     make_tables(compose(common))
-    print(f"\nThe demo took {(time.monotonic() - start) / 60:.1f} minutes.")
+    reports = make_report(compose(common))
+    print(f"\nThe demo took {(time.monotonic() - start) / 60:.1f} minutes. Its reports:")
+    print("\n".join(f"  {report}" for report in reports))
 
 
 if __name__ == "__main__":
-    report_errors(main)
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+    else:
+        report_errors(main)

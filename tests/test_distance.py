@@ -6,12 +6,13 @@ import math
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from gsl_experiments import distance
+from gsl_experiments import distance, distance_transform
 from gsl_experiments.distance import each_signed_distance_map, signed_distance_map, signed_distance_maps
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
@@ -98,9 +99,8 @@ class TestOracles:
     ) -> None:
         assume(has_boundary(mask))
         spacing_mm = spacing[: mask.ndim]
-        expected = by_loop(mask, spacing_mm)
         np.testing.assert_allclose(
-            signed_distance_map(mask, spacing_mm), expected, rtol=0, atol=1e-5 * abs(expected).max()
+            signed_distance_map(mask, spacing_mm), by_loop(mask, spacing_mm), rtol=1e-6
         )
 
     @pytest.mark.parametrize(
@@ -128,10 +128,34 @@ class TestOracles:
     def test_equals_scipy_on_a_volume(self, smoothness: float, spacing_mm: tuple[float, ...]) -> None:
         noise = np.random.default_rng(3).normal(size=(40, 56, 48))
         mask = ndimage.gaussian_filter(noise, smoothness) > (0.02 if smoothness else 1.5)
-        expected = by_scipy(mask, spacing_mm)
         np.testing.assert_allclose(
-            signed_distance_map(mask, spacing_mm), expected, rtol=0, atol=1e-5 * abs(expected).max()
+            signed_distance_map(mask, spacing_mm), by_scipy(mask, spacing_mm), rtol=1e-6
         )
+
+    @pytest.mark.parametrize("corner", [(0, 0, 0), (6, 0, 20), (13, 8, 27)])
+    @pytest.mark.parametrize("filled", [False, True])
+    def test_a_small_body_anywhere_in_a_large_image(self, corner: tuple[int, ...], filled: bool) -> None:
+        mask = np.full((16, 12, 30), filled)
+        mask[tuple(slice(low, low + 4) for low in corner)] ^= True
+        spacing_mm = (3.0, 0.7, 1.0)
+        np.testing.assert_allclose(
+            signed_distance_map(mask, spacing_mm), by_scipy(mask, spacing_mm), rtol=1e-6
+        )
+
+    def test_spacings_of_very_different_size(self) -> None:
+        mask = np.random.default_rng(5).random((9, 8, 7)) < 0.1
+        spacing_mm = (300.0, 1.0, 0.3)
+        np.testing.assert_allclose(
+            signed_distance_map(mask, spacing_mm), by_scipy(mask, spacing_mm), rtol=1e-6
+        )
+
+    @pytest.mark.parametrize("threads", [2, 5])
+    def test_threads_change_nothing(self, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        mask = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=(30, 7, 40)), 2.0) > 0.05
+        alone = signed_distance_map(mask, (2.0, 1.0, 1.0))
+        monkeypatch.setattr(distance_transform, "VOXELS_A_THREAD", 1)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        np.testing.assert_array_equal(signed_distance_map(mask, (2.0, 1.0, 1.0)), alone)
 
     @pytest.mark.parametrize("shape", [(1, 6, 7), (6, 1, 7), (6, 7, 1), (1, 1, 7), (1, 7), (7, 1)])
     def test_axes_of_one_voxel(self, shape: tuple[int, ...]) -> None:

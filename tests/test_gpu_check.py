@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsl_experiments.gpu_check import blocks, gradients, report, run, setting, steps
+from gsl_experiments.gpu_check import blocks, gradients, loss_alone, report, run, setting, steps
 from gsl_experiments.gpu_check.blocks import Row, rows_of, run_block
 from gsl_experiments.gpu_check.setting import LOSSES, STOCK, Setting, setting_of
 
@@ -99,7 +99,7 @@ def test_steps_train_and_one_failure_leaves_the_others(monkeypatch: pytest.Monke
             return logits.mean() + math.inf
 
     broken = {"hl": Broken(), "bl": Infinite()}
-    monkeypatch.setattr(steps, "loss_of", lambda name, classes: broken.get(name) or real(name, classes))
+    monkeypatch.setattr(steps, "loss_of", lambda name, classes, **_: broken.get(name) or real(name, classes))
     monkeypatch.setattr(blocks, "setting_of", lambda dataset, small: TINY)
     rows = {row.name: row for row in run_block("steps lits mixed eager", CPU)}
     assert tuple(rows) == (STOCK, *LOSSES)
@@ -113,6 +113,16 @@ def test_steps_train_and_one_failure_leaves_the_others(monkeypatch: pytest.Monke
         "steps, hl: RuntimeError: first line",
         "steps, bl: FloatingPointError: the loss became inf",
     ]
+
+
+def test_the_loss_alone() -> None:
+    rows = {row.name: row for row in run_block("loss float32 eager", CPU)}
+    assert tuple(rows) == loss_alone.CONTESTANTS
+    assert all(row.failure is None and float(row.cells["milliseconds"]) > 0 for row in rows.values())
+    assert float(rows[loss_alone.OURS].cells["loss"]) != float(rows[STOCK].cells["loss"])
+    work = loss_alone.contestants(loss_alone.SMALL, CPU, torch.float32, compiled=False)
+    voxels = 2 * 32**3
+    assert work[loss_alone.COPY]().numel() == voxels * (4 * 4 + 2 + 4 * 4 + 4 * 4) // 2
 
 
 def test_memory_that_runs_out_is_said_in_three_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,14 +229,14 @@ def test_without_a_gpu_it_says_what_was_not_measured(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     without_blocks(None)
-    assert run.main([]) == 2
+    assert run.run_checks(9.0) == 2
     printed = capsys.readouterr().out
     assert "no GPU" in printed
     assert "- everything on a GPU: gradients, the paper's patches, memory, float16, torch.compile" in printed
     assert "patch 32 x 32 x 32" in printed
     assert not list(tmp_path.iterdir())
     without_blocks("wrong")
-    assert run.main([]) == 1
+    assert run.run_checks(9.0) == 1
     assert "- gradients, gsl: wrong" in capsys.readouterr().out
 
 
@@ -239,7 +249,7 @@ def test_with_a_gpu_the_tables_are_written(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100 80GB HBM3")
     without_blocks(None)
-    assert run.main([]) == 0
+    assert run.run_checks(9.0) == 0
     written = (tmp_path / "results" / "gpu" / "nvidia-h100-80gb-hbm3.md").read_text()
     assert written in capsys.readouterr().out
     assert written.startswith("# NVIDIA H100 80GB HBM3\n")

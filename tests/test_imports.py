@@ -10,8 +10,26 @@ import pytest
 import gsl_experiments
 
 PACKAGE = Path(gsl_experiments.__file__).parent
-MATHEMATICS = ("distance", "class_weights", "schedules", "losses", "metrics")
-STAGES = ("datasets", "validation", "preprocessing", "training", "inference", "evaluation", "reporting")
+MATHEMATICS = (
+    "distance",
+    "distance_transform",
+    "class_weights",
+    "schedules",
+    "losses",
+    "metrics",
+    "statistics",
+)
+STAGES = (
+    "datasets",
+    "validation",
+    "preprocessing",
+    "training",
+    "inference",
+    "evaluation",
+    "reporting",
+    "figures",
+    "report",
+)
 
 
 def modules() -> dict[str, Path]:

@@ -1,20 +1,29 @@
 """Predicted label images against reference label images: one row a case and region."""
 
+import functools
 import multiprocessing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk  # noqa: N813
+from jaxtyping import Bool, Integer
 from tqdm import tqdm
 
 from gsl_experiments.errors import UserError
-from gsl_experiments.evaluation.label_images import check_same_grid, label_array, read_labels
-from gsl_experiments.metrics import segmentation_metrics
+from gsl_experiments.evaluation.label_images import (
+    case_name,
+    check_headers,
+    check_same_grid,
+    label_array,
+    label_files,
+    labels_in,
+    read_labels,
+)
+from gsl_experiments.metrics import NSD_TOLERANCE_MM, segmentation_metrics
 
 CASE_COLUMNS = (
     "case",
@@ -23,6 +32,9 @@ CASE_COLUMNS = (
     "hd95_mm",
     "asd_mm",
     "hd95_surface_mm",
+    "assd_mm",
+    "hd_mm",
+    "nsd",
     "reference_ml",
     "prediction_ml",
     "reference_empty",
@@ -31,15 +43,18 @@ CASE_COLUMNS = (
 
 FilePair = tuple[Path, Path]
 Row = dict[str, Any]
+Regions = Mapping[str, Sequence[int]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def evaluate_case(
     prediction_file: Path,
     reference_file: Path,
-    regions: Mapping[str, Sequence[int]],
+    regions: Regions,
     *,
-    file_ending: str = ".nii.gz",
     known_labels: Collection[int] | None = None,
+    nsd_tolerance_mm: float = NSD_TOLERANCE_MM,
 ) -> list[Row]:
     """Measure one predicted label image against its reference, one row a region.
 
@@ -47,8 +62,8 @@ def evaluate_case(
         prediction_file: label image; its name without the ending is the case.
         reference_file: label image on the same grid, with the same label values.
         regions: region -> the labels whose union it is.
-        file_ending: what to cut off the name of the file.
         known_labels: the labels that either image may hold; any by default.
+        nsd_tolerance_mm: distance up to which two surfaces agree, for `nsd`.
 
     Returns:
         A dict a region, in the order of `regions`, with the keys `CASE_COLUMNS`: metrics as in
@@ -56,8 +71,7 @@ def evaluate_case(
 
     Raises:
         UserError: an image cannot be read or holds no labels, the two grids differ (beyond 0.001 in size,
-        spacing,
-            origin or direction), a label is not known, or no region is given.
+            spacing, origin or direction), a label is not known, or no region is given.
     """
     if not regions:
         raise UserError(f"{prediction_file}: no region to evaluate")
@@ -68,128 +82,147 @@ def evaluate_case(
     for file, labels in ((prediction_file, prediction_labels), (reference_file, reference_labels)):
         _check_known(file, labels, known_labels)
     spacing_mm = reference_image.GetSpacing()[::-1]
-    case = prediction_file.name.removesuffix(file_ending)
-    return [
-        {"case": case, "region": region}
-        | _region_row(np.isin(prediction_labels, labels), np.isin(reference_labels, labels), spacing_mm)
-        for region, labels in regions.items()
-    ]
+    voxel_ml = float(np.prod(spacing_mm)) / 1000.0
+    rows = []
+    for region, values in regions.items():
+        prediction, reference = _union(prediction_labels, values), _union(reference_labels, values)
+        metrics = segmentation_metrics(
+            prediction, reference, spacing_mm=spacing_mm, nsd_tolerance_mm=nsd_tolerance_mm
+        )
+        rows.append(
+            {
+                "case": case_name(prediction_file),
+                "region": region,
+                "dice": metrics.dice,
+                "hd95_mm": metrics.hd95_mm,
+                "asd_mm": metrics.asd_mm,
+                "hd95_surface_mm": metrics.hd95_surface_mm,
+                "assd_mm": metrics.assd_mm,
+                "hd_mm": metrics.hd_mm,
+                "nsd": metrics.nsd,
+                "reference_ml": int(np.count_nonzero(reference)) * voxel_ml,
+                "prediction_ml": int(np.count_nonzero(prediction)) * voxel_ml,
+                "reference_empty": not reference.any(),
+                "prediction_empty": not prediction.any(),
+            }
+        )
+    return rows
 
 
 def evaluate_folder(
     predictions: Path,
     references: Path,
-    regions: Mapping[str, Sequence[int]],
+    regions: Regions | None = None,
     *,
     processes: int = 1,
-    file_ending: str = ".nii.gz",
     known_labels: Collection[int] | None = None,
     allow_missing_predictions: bool = False,
+    nsd_tolerance_mm: float = NSD_TOLERANCE_MM,
 ) -> pd.DataFrame:
-    """Measure every prediction of a folder against the reference of the same name.
+    """Measure every prediction of a folder against the reference of the same case.
 
     Args:
         predictions: folder of predicted label images.
-        references: folder of reference label images.
-        regions: region -> the labels whose union it is.
+        references: folder of reference label images; their endings may be others than the predictions'.
+        regions: region -> the labels whose union it is. By default every label of the references is a region of
+            its own, `label 1` and so on, and no prediction may hold another.
         processes: worker processes; 1 works in this one.
-        file_ending: ending of the label images in both folders; other files are ignored.
-        known_labels: the labels that the images may hold; any by default.
+        known_labels: the labels that the images may hold; any by default, if `regions` are given.
         allow_missing_predictions: leave out references that have no prediction, instead of refusing them.
+        nsd_tolerance_mm: distance up to which two surfaces agree, for `nsd`.
 
     Returns:
         One row a case and region with the columns `CASE_COLUMNS`, sorted by case.
 
     Raises:
-        UserError: a folder is missing or holds no such file, a prediction has no reference, a reference has
-        no
-            prediction (unless allowed), or a pair cannot be compared.
+        UserError: a folder is missing or holds no label image or two of one case, a prediction has no reference, a
+            reference has no prediction (unless allowed), the references hold no label, or a pair cannot be
+            compared.
     """
-    predicted = _label_files(predictions, file_ending)
-    referenced = _label_files(references, file_ending)
-    if without_reference := sorted(predicted - referenced):
+    predicted, referenced = label_files(predictions), label_files(references)
+    if without_reference := sorted(predicted.keys() - referenced.keys()):
         raise UserError(f"{predictions}: no reference in {references} for {_listing(without_reference)}")
-    without_prediction = sorted(referenced - predicted)
+    without_prediction = sorted(referenced.keys() - predicted.keys())
     if without_prediction and not allow_missing_predictions:
         raise UserError(f"{references}: no prediction in {predictions} for {_listing(without_prediction)}")
-    pairs = [(predictions / name, references / name) for name in sorted(predicted)]
+    pairs = [(predicted[case], referenced[case]) for case in sorted(predicted)]
+    for pair in pairs:
+        check_headers(*pair)
+    if regions is None:
+        labels = _all_labels([reference for _, reference in pairs], processes)
+        if not labels:
+            raise UserError(f"{references}: no label image there holds a label other than 0")
+        regions, known_labels = {f"label {label}": (label,) for label in labels}, {0, *labels}
     rows = evaluate_pairs(
-        pairs, regions, processes=processes, file_ending=file_ending, known_labels=known_labels
+        pairs, regions, processes=processes, known_labels=known_labels, nsd_tolerance_mm=nsd_tolerance_mm
     )
     return pd.DataFrame([row for case_rows in rows for row in case_rows], columns=list(CASE_COLUMNS))
 
 
 def evaluate_pairs(
     pairs: Sequence[FilePair],
-    regions: Mapping[str, Sequence[int]],
+    regions: Regions,
     *,
     processes: int,
-    file_ending: str,
     known_labels: Collection[int] | None = None,
+    nsd_tolerance_mm: float = NSD_TOLERANCE_MM,
     description: str = "Evaluating",
 ) -> list[list[Row]]:
     """Rows of every (prediction file, reference file), in the order of the pairs, behind a progress bar."""
-    evaluate = partial(
-        _evaluate_pair, regions=dict(regions), file_ending=file_ending, known_labels=known_labels
+    evaluate = functools.partial(
+        _evaluate_pair,
+        regions=dict(regions),
+        known_labels=None if known_labels is None else frozenset(known_labels),
+        nsd_tolerance_mm=nsd_tolerance_mm,
     )
     return list(tqdm(_map(evaluate, pairs, processes), total=len(pairs), desc=description, unit="case"))
 
 
-def _map(evaluate: "partial[list[Row]]", pairs: Sequence[FilePair], processes: int) -> Iterator[list[Row]]:
+def _all_labels(files: Sequence[Path], processes: int) -> list[int]:
+    """All labels of label images but 0, sorted."""
+    found = tqdm(_map(_labels, files, processes), total=len(files), desc="Reading labels", unit="case")
+    return sorted(set().union(*found) - {0})
+
+
+def _labels(file: Path) -> set[int]:
+    image = read_labels(file)  # held as long as its voxels are looked at
+    return labels_in(label_array(image, file))
+
+
+def _map(call: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
     if processes < 1:
         raise UserError(f"processes={processes}: allowed is a positive whole number")
-    if processes == 1 or len(pairs) < 2:
-        yield from map(evaluate, pairs)
+    if processes == 1 or len(items) < 2:
+        yield from map(call, items)
         return
     # Spawned, because forking a process that has threads (ITK's, torch's) can deadlock; one ITK thread each,
     # because the processes share the cores already.
     with ProcessPoolExecutor(
-        min(processes, len(pairs)),
+        min(processes, len(items)),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=sitk.ProcessObject.SetGlobalDefaultNumberOfThreads,
         initargs=(1,),
     ) as pool:
-        yield from pool.map(evaluate, pairs)
+        yield from pool.map(call, items)
 
 
-def _evaluate_pair(
-    pair: FilePair,
-    *,
-    regions: Mapping[str, Sequence[int]],
-    file_ending: str,
-    known_labels: Collection[int] | None,
-) -> list[Row]:
-    return evaluate_case(*pair, regions, file_ending=file_ending, known_labels=known_labels)
+def _evaluate_pair(pair: FilePair, regions: Regions, **options: Any) -> list[Row]:
+    return evaluate_case(*pair, regions, **options)
 
 
-def _check_known(file: Path, labels: np.ndarray, known_labels: Collection[int] | None) -> None:
+def _check_known(
+    file: Path, labels: Integer[np.ndarray, "*spatial"], known_labels: Collection[int] | None
+) -> None:
     if known_labels is None:
         return
-    unknown = sorted(set(np.unique(labels).tolist()) - set(known_labels))
+    unknown = sorted(labels_in(labels) - set(known_labels))
     if unknown:
         raise UserError(f"{file}: label {unknown[0]} where only {sorted(known_labels)} are known")
 
 
-def _region_row(prediction: Any, reference: Any, spacing_mm: Sequence[float]) -> Row:
-    metrics = segmentation_metrics(prediction, reference, spacing_mm=spacing_mm)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    return {
-        "dice": metrics.dice,
-        "hd95_mm": metrics.hd95_mm,
-        "asd_mm": metrics.asd_mm,
-        "hd95_surface_mm": metrics.hd95_surface_mm,
-        "reference_ml": int(np.count_nonzero(reference)) * voxel_ml,
-        "prediction_ml": int(np.count_nonzero(prediction)) * voxel_ml,
-        "reference_empty": not reference.any(),
-        "prediction_empty": not prediction.any(),
-    }
-
-
-def _label_files(folder: Path, file_ending: str) -> set[str]:
-    names = {path.name for path in folder.glob(f"*{file_ending}")} if folder.is_dir() else set()
-    if not names:
-        raise UserError(f"{folder}: no *{file_ending} file there")
-    return names
+def _union(labels: Integer[np.ndarray, "*spatial"], values: Sequence[int]) -> Bool[np.ndarray, "*spatial"]:
+    """Where one of some labels is; one comparison a label is faster and smaller than `np.isin`."""
+    return functools.reduce(np.logical_or, (labels == value for value in values))
 
 
 def _listing(names: Sequence[str]) -> str:

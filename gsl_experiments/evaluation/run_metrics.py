@@ -12,16 +12,24 @@ from gsl_experiments.atomic import write_text
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation.cases import CASE_COLUMNS, FilePair, Row, evaluate_pairs
 from gsl_experiments.evaluation.runs import Run, find_runs, read_splits
+from gsl_experiments.metrics import NSD_TOLERANCE_MM
 from gsl_experiments.validation import Exclusion, read_exclusion
 
 METRICS_FILE = "metrics.csv"
 # What a stored row was computed from: it is kept while all of it is unchanged.
-SOURCE_COLUMNS = ("labels", "prediction_size", "prediction_mtime_ns", "reference_size", "reference_mtime_ns")
+SOURCE_COLUMNS = (
+    "nsd_tolerance_mm",
+    "labels",
+    "prediction_size",
+    "prediction_mtime_ns",
+    "reference_size",
+    "reference_mtime_ns",
+)
 COLUMNS = ("case", "region", "fold", *CASE_COLUMNS[2:], *SOURCE_COLUMNS)
 
 _TEXT_COLUMNS = ("case", "region", "labels")
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("fold", *SOURCE_COLUMNS[1:]), int),
+    **dict.fromkeys(("fold", *SOURCE_COLUMNS[2:]), int),
     **dict.fromkeys(("reference_empty", "prediction_empty"), "True".__eq__),
 }
 
@@ -61,45 +69,53 @@ class _ValidationCase:
     fold: int
     files: FilePair
 
-    def stamps(self) -> dict[str, int]:
-        """Size and modification time of both files."""
-        return {
+    def stamps(self, nsd_tolerance_mm: float) -> dict[str, float]:
+        """Tolerance, and size and modification time of both files."""
+        return {"nsd_tolerance_mm": nsd_tolerance_mm} | {
             f"{name}_{key}": value
             for name, file in zip(("prediction", "reference"), self.files, strict=True)
             for key, value in (("size", file.stat().st_size), ("mtime_ns", file.stat().st_mtime_ns))
         }
 
 
-def evaluate_runs(results: Path, preprocessed: Path, *, processes: int = 1) -> list[RunResult]:
+def evaluate_runs(
+    results: Path, preprocessed: Path, *, processes: int = 1, nsd_tolerance_mm: float = NSD_TOLERANCE_MM
+) -> list[RunResult]:
     """Evaluate every run below nnU-Net's results folder; see `evaluate_run`.
 
     Args:
         results: `nnUNet_results`.
         preprocessed: `nnUNet_preprocessed`; runs of a dataset that it lacks are left out, and said to be.
         processes: worker processes.
+        nsd_tolerance_mm: distance up to which two surfaces agree, for `nsd`.
     """
     outcomes = []
     for run in find_runs(results):
         if not (preprocessed / run.dataset_folder).is_dir():
             print(f"{run.path}: left out, {preprocessed} has no {run.dataset_folder}", file=sys.stderr)
             continue
-        cases = evaluate_run(run, preprocessed, processes=processes)
+        cases = evaluate_run(run, preprocessed, processes=processes, nsd_tolerance_mm=nsd_tolerance_mm)
         splits = read_splits(preprocessed / run.dataset_folder)
         exclusion = read_exclusion(preprocessed / run.dataset_folder)
         outcomes.append(RunResult(run, cases, run.complete_folds(splits), len(splits), exclusion))
     return outcomes
 
 
-def evaluate_run(run: Run, preprocessed: Path, *, processes: int = 1) -> pd.DataFrame:
+def evaluate_run(
+    run: Run, preprocessed: Path, *, processes: int = 1, nsd_tolerance_mm: float = NSD_TOLERANCE_MM
+) -> pd.DataFrame:
     """Measure the validation cases of a run's complete folds and write them to `metrics.csv` in its folder.
 
-    Rows of an earlier call are kept where neither file has changed (size and modification time) nor the
-    labels of a region. Cases of a fold that is not complete do not appear.
+    Rows of an earlier call are kept where neither file has changed (size and modification time), nor the labels
+    of a region, nor the tolerance of `nsd`. A file with other columns is measured anew. Cases of a fold that is
+    not complete do not appear.
 
     Args:
         run: a trained run.
         preprocessed: `nnUNet_preprocessed`: its `DatasetNNN_Name` holds `splits_final.json` and
-        `gt_segmentations`. processes: worker processes; 1 works in this one.
+            `gt_segmentations`.
+        processes: worker processes; 1 works in this one.
+        nsd_tolerance_mm: distance up to which two surfaces agree, for `nsd`.
 
     Returns:
         The rows of `metrics.csv`: case, region, fold, the metrics and volumes of `evaluate_case`, and what
@@ -109,14 +125,14 @@ def evaluate_run(run: Run, preprocessed: Path, *, processes: int = 1) -> pd.Data
         UserError: the splits or a reference are missing, or a pair of files cannot be compared.
     """
     cases = _validation_cases(run, preprocessed / run.dataset_folder)
-    stamps = {case.case: case.stamps() for case in cases}
+    stamps = {case.case: case.stamps(nsd_tolerance_mm) for case in cases}
     kept = _read_kept(run, stamps)
     pending = [case for case in cases if case.case not in kept]
     evaluated = evaluate_pairs(
         [case.files for case in pending],
         run.regions,
         processes=processes,
-        file_ending=run.file_ending,
+        nsd_tolerance_mm=nsd_tolerance_mm,
         description=run.name,
     )
     fresh = {case.case: rows for case, rows in zip(pending, evaluated, strict=True)}
@@ -157,7 +173,7 @@ def _validation_cases(run: Run, dataset_folder: Path) -> list[_ValidationCase]:
     return cases
 
 
-def _read_kept(run: Run, stamps: Mapping[str, Mapping[str, int]]) -> dict[str, list[Row]]:
+def _read_kept(run: Run, stamps: Mapping[str, Mapping[str, float]]) -> dict[str, list[Row]]:
     """Rows of `metrics.csv` that are still good, a list a case."""
     file = run.path / METRICS_FILE
     if not file.is_file():

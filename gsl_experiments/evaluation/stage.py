@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+import math
+from collections.abc import Collection
 
-from gsl_experiments.atomic import write_text
+from omegaconf import DictConfig, OmegaConf
+
+from gsl_experiments import provenance
+from gsl_experiments.atomic import write_json, write_text
 from gsl_experiments.config import in_checkout, raw_folder, worker_processes
 from gsl_experiments.datasets.description import label_map, raw_regions
 from gsl_experiments.errors import UserError
@@ -16,16 +20,26 @@ from gsl_experiments.evaluation.runs import read_json
 def evaluate(cfg: DictConfig) -> None:
     """Write one row a case and region: to each run's ``metrics.csv``, or to a file for two given folders.
 
-    The two folders hold the dataset's original labels, as its references and our predictions of new images do.
+    The two folders hold the dataset's original labels, as its references and our predictions of new images do, or
+    any labels. Beside the file lies a JSON file of the same name, with the configuration and versions.
 
     Raises:
-        UserError: there is nothing to evaluate, or a pair of files cannot be compared.
+        UserError: there is nothing to evaluate, a pair of files cannot be compared, or the tolerance of `nsd` is
+            no length.
     """
+    tolerance_mm = cfg.evaluate.nsd_tolerance_mm
+    if not isinstance(tolerance_mm, int | float) or not 0 <= tolerance_mm < math.inf:
+        raise UserError(f"evaluate.nsd_tolerance_mm={tolerance_mm}: allowed is a length in mm, 0 or more")
     if cfg.evaluate.predictions is not None or cfg.evaluate.references is not None:
         _evaluate_folders(cfg)
         return
     results = in_checkout(cfg.paths.results)
-    outcomes = evaluate_runs(results, in_checkout(cfg.paths.preprocessed), processes=worker_processes(cfg))
+    outcomes = evaluate_runs(
+        results,
+        in_checkout(cfg.paths.preprocessed),
+        processes=worker_processes(cfg),
+        nsd_tolerance_mm=tolerance_mm,
+    )
     if not outcomes:
         raise UserError(f"{results} holds no trained run: train one first (make train)")
     for outcome in outcomes:
@@ -37,14 +51,39 @@ def _evaluate_folders(cfg: DictConfig) -> None:
     for option, variable in (("predictions", "PRED"), ("references", "REF")):
         if cfg.evaluate[option] is None:
             raise UserError(f"evaluate.{option} is not set: call with {variable}=folder")
-    description = read_json(raw_folder(cfg) / "dataset.json")
+    output = in_checkout(cfg.evaluate.output)
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: call with OUT=file.csv")
+    regions, known_labels = _dataset_regions(cfg)
     table = evaluate_folder(
         in_checkout(cfg.evaluate.predictions),
         in_checkout(cfg.evaluate.references),
-        raw_regions(description),
+        regions,
         processes=worker_processes(cfg),
-        file_ending=description["file_ending"],
-        known_labels=label_map(description).keys(),
+        known_labels=known_labels,
+        nsd_tolerance_mm=cfg.evaluate.nsd_tolerance_mm,
     )
-    output = write_text(in_checkout(cfg.evaluate.output), table.to_csv(index=False))
-    print(f"{output}: {len(table)} rows")
+    write_text(output, table.to_csv(index=False))
+    record = output.with_suffix(".json")
+    measured = regions or list(table["region"].unique())
+    write_json(record, {"regions": measured} | provenance.collect(OmegaConf.to_container(cfg, resolve=True)))
+    print(f"{output}: {len(table)} rows; where they come from: {record.name}")
+
+
+def _dataset_regions(cfg: DictConfig) -> tuple[dict[str, tuple[int, ...]] | None, Collection[int] | None]:
+    """Regions of the dataset and the labels that it may hold, both in its original labels.
+
+    Without a dataset, `evaluate.regions=labels`, every label counts by itself.
+    """
+    if cfg.evaluate.regions == "labels":
+        return None, None
+    if cfg.evaluate.regions != "dataset":
+        raise UserError(f"evaluate.regions={cfg.evaluate.regions}: allowed are dataset, labels")
+    file = raw_folder(cfg) / "dataset.json"
+    if not file.is_file():
+        raise UserError(
+            f"{file}: no such file, so the regions of {cfg.dataset.name} are not known: preprocess it first, or call "
+            "without DATASET to measure every label by itself"
+        )
+    description = read_json(file)
+    return raw_regions(description), label_map(description).keys()

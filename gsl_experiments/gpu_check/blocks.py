@@ -17,8 +17,9 @@ import torch
 
 from gsl_experiments.config import CHECKOUT
 from gsl_experiments.gpu_check.gradients import LARGEST_ERROR, is_finite_in, logits_error, network_error
+from gsl_experiments.gpu_check.loss_alone import CONTESTANTS, SETTING, SMALL, contestants
 from gsl_experiments.gpu_check.setting import LOSSES, STOCK, setting_of
-from gsl_experiments.gpu_check.steps import Bench
+from gsl_experiments.gpu_check.steps import Bench, loss_costs
 
 ROW = "@row "  # begins a line that holds a row; the libraries print too
 TRAININGS = ("preprocess", "train", "train, deep supervision", "train on 2 GPUs")
@@ -36,19 +37,34 @@ class Row:
 def rows_of(block: str) -> tuple[str, ...]:
     """Return the names of the rows that a block will have."""
     kind = block.split()[0]
-    return {"gradients": LOSSES, "steps": (STOCK, *LOSSES), "trainings": TRAININGS}[kind]
+    rows = {
+        "gradients": LOSSES,
+        "loss": CONTESTANTS,
+        "steps": (STOCK, *LOSSES),
+        "trainings": TRAININGS,
+    }
+    return rows[kind]
 
 
 def run_block(block: str, device: torch.device) -> Iterator[Row]:
     """Yield the rows of a block; a row that fails says so and the next one is tried.
 
     Args:
-        block: ``gradients``, ``trainings``, or ``steps DATASET float32|mixed eager|compiled``.
+        block: ``gradients``, ``trainings``, ``loss float32|mixed eager|compiled``, or
+            ``steps DATASET float32|mixed eager|compiled``.
         device: ``cuda``, or ``cpu`` for networks and patches that suit it.
     """
     kind, *choices = block.split()
     if kind == "gradients":
         yield from (_guarded(name, partial(_gradients, name, device)) for name in LOSSES)
+    elif kind == "loss":
+        precision, mode = choices
+        yield from (
+            _guarded(
+                name, partial(_loss, name, device, half=precision == "mixed", compiled=mode == "compiled")
+            )
+            for name in CONTESTANTS
+        )
     elif kind == "steps":
         dataset, precision, mode = choices
         setting = setting_of(dataset, small=device.type == "cpu")
@@ -88,6 +104,13 @@ def _gradients(name: str, device: torch.device) -> Outcome:
 
 def _step(bench: Bench, name: str) -> Outcome:
     return asdict(bench.measure(name)), None
+
+
+def _loss(name: str, device: torch.device, *, half: bool, compiled: bool) -> Outcome:
+    on_gpu = device.type == "cuda"
+    dtype = (torch.float16 if on_gpu else torch.bfloat16) if half else torch.float32
+    work = contestants(SETTING if on_gpu else SMALL, device, dtype, compiled=compiled)
+    return asdict(loss_costs({name: work[name]}, device)[name]), None
 
 
 def _trainings() -> Iterator[Row]:

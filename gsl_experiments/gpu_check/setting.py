@@ -82,13 +82,14 @@ def setting_of(dataset: str, *, small: bool = False) -> Setting:
 class TrainedLoss(nn.Module):
     """A loss as a training minimises it, at alpha 0.5, of the output of a network without deep supervision."""
 
-    def __init__(self, name: str, classes: int) -> None:
+    def __init__(self, name: str, classes: int, *, compiled: bool = False) -> None:
         super().__init__()
         cfg = compose([f"loss={name}"])
         self.objective = Objective(
             instantiate(cfg.region_terms[cfg.loss.region]),
             instantiate(cfg.loss.boundary) if cfg.loss.boundary is not None else None,
             class_weights=torch.linspace(1, 2, classes) / torch.linspace(1, 2, classes).sum(),
+            compiled=compiled,
         )
         self.objective.alpha = 0.5
 
@@ -101,19 +102,21 @@ class TrainedLoss(nn.Module):
 class StockLoss(nn.Module):
     """Dice and cross entropy as nnU-Net's own trainer builds it for a 3D network."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compiled: bool = False) -> None:
         super().__init__()
         settings = {"batch_dice": False, "smooth": 1e-5, "do_bg": False, "ddp": False}
         self.loss = DC_and_CE_loss(settings, {}, dice_class=MemoryEfficientSoftDiceLoss)
+        if compiled:
+            self.loss.dc = torch.compile(self.loss.dc)
 
     def forward(self, logits: Tensor, labels: Tensor, maps: Tensor) -> Tensor:
         """Return the loss."""
         return self.loss(logits, labels)
 
 
-def loss_of(name: str, classes: int) -> nn.Module:
-    """Return one of the six losses, or nnU-Net's own."""
-    return StockLoss() if name == STOCK else TrainedLoss(name, classes)
+def loss_of(name: str, classes: int, *, compiled: bool = False) -> nn.Module:
+    """Return one of the six losses, or nnU-Net's own; compiled as nnU-Net's trainer and ours compile them."""
+    return StockLoss(compiled=compiled) if name == STOCK else TrainedLoss(name, classes, compiled=compiled)
 
 
 def _planned(setting: Setting) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
@@ -34,6 +34,18 @@ class StepCost:
     loss: float
 
 
+def loss_costs(work: Mapping[str, Callable[[], Tensor]], device: torch.device) -> dict[str, StepCost]:
+    """Return what each piece of work costs, done some times, after warming up; on a GPU its kernels alone count."""
+    costs = {}
+    for name, once in work.items():
+        for _ in range(WARM_UP[device.type]):
+            once()
+        _reset_peak(device)
+        milliseconds, value = (_time_kernels if device.type == "cuda" else _time)(once, device)
+        costs[name] = StepCost(milliseconds, _peak_gib(device), value)
+    return costs
+
+
 class Bench:
     """One network on a device, trained for some steps with one loss after the other.
 
@@ -46,7 +58,7 @@ class Bench:
 
     def __init__(self, setting: Setting, device: torch.device, *, amp: bool, compiled: bool) -> None:
         torch.manual_seed(0)
-        self.setting, self.device, self.amp = setting, device, amp
+        self.setting, self.device, self.amp, self.compiled = setting, device, amp, compiled
         self.network = setting.network().to(device)
         if compiled:
             self.network.compile()
@@ -58,7 +70,7 @@ class Bench:
         Raises:
             FloatingPointError: the loss is not finite after the last step.
         """
-        loss = loss_of(name, self.setting.classes).to(self.device)
+        loss = loss_of(name, self.setting.classes, compiled=self.compiled).to(self.device)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=3e-4)
         scaler = torch.GradScaler(self.device.type, enabled=self.amp and self.device.type == "cuda")
 
@@ -67,11 +79,11 @@ class Bench:
 
         for _ in range(WARM_UP[self.device.type]):
             step()
-        self._reset_peak()
-        milliseconds, value = self._time(step)
+        _reset_peak(self.device)
+        milliseconds, value = _time(step, self.device)
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss became {value}")
-        return StepCost(milliseconds, self._peak_gib(), value)
+        return StepCost(milliseconds, _peak_gib(self.device), value)
 
     def _step(self, loss: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.GradScaler) -> Tensor:
         image, labels, maps = self.batch
@@ -83,28 +95,41 @@ class Bench:
         scaler.update()
         return value.detach()
 
-    def _time(self, step: Callable[[], Tensor]) -> tuple[float, float]:
-        times: list[float] = []
-        value, start = math.nan, monotonic()
-        while len(times) < STEPS[self.device.type] and (
-            len(times) < 2 or monotonic() - start < LONGEST_SECONDS
-        ):
-            self._synchronise()
-            began = perf_counter()
-            value = float(step())
-            self._synchronise()
-            times.append(1000 * (perf_counter() - began))
-        return statistics.median(times), value
 
-    def _synchronise(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+def _time(step: Callable[[], Tensor], device: torch.device) -> tuple[float, float]:
+    times: list[float] = []
+    value, start = math.nan, monotonic()
+    while len(times) < STEPS[device.type] and (len(times) < 2 or monotonic() - start < LONGEST_SECONDS):
+        _synchronise(device)
+        began = perf_counter()
+        result = step()
+        _synchronise(device)
+        times.append(1000 * (perf_counter() - began))
+        value = float(result.flatten()[0])
+    return statistics.median(times), value
 
-    def _reset_peak(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
 
-    def _peak_gib(self) -> float:
-        return (
-            torch.cuda.max_memory_allocated(self.device) / 2**30 if self.device.type == "cuda" else math.nan
-        )
+def _time_kernels(step: Callable[[], Tensor], device: torch.device) -> tuple[float, float]:
+    """Time steps that wait on the GPU in a row, as behind a network, so that starting them costs nothing."""
+    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda._sleep(2 * 10**8)  # cycles, about a tenth of a second: long enough to queue all steps
+    began.record()
+    for _ in range(STEPS["cuda"]):
+        result = step()
+    ended.record()
+    _synchronise(device)
+    return began.elapsed_time(ended) / STEPS["cuda"], float(result.flatten()[0])
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_gib(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else math.nan

@@ -1,7 +1,8 @@
 """What every loss asks of its arguments: equal shapes, and at least single precision."""
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 
 def check_same_shape(**tensors: Tensor) -> None:
@@ -31,6 +32,31 @@ def check_class_weights(class_weights: Tensor, num_classes: int) -> None:
         )
 
 
+def check_reference(
+    logits: Tensor, target: Tensor, *, dtm: Tensor | None, class_weights: Tensor | None
+) -> None:
+    """Raise a ValueError unless integer labels, maps and weights belong to the logits by their shapes."""
+    check_same_shape(logits=logits)
+    batch, num_classes, *spatial = logits.shape
+    if target.is_floating_point() or target.dtype == torch.bool:
+        raise ValueError(f"target has dtype {target.dtype}, expected integer labels")
+    if target.shape not in ((batch, 1, *spatial), (batch, *spatial)):
+        raise ValueError(
+            f"target has shape {tuple(target.shape)}, expected {(batch, 1, *spatial)} or {(batch, *spatial)}"
+        )
+    if dtm is not None:
+        check_same_shape(logits=logits, dtm=dtm)
+    if class_weights is not None:
+        check_class_weights(class_weights, num_classes)
+
+
+def required(tensor: Tensor | None, loss: nn.Module, what: str, name: str) -> Tensor:
+    """Return the tensor, or raise a ValueError that names the loss which needs it."""
+    if tensor is None:
+        raise ValueError(f"{type(loss).__name__} needs {what}, and the inputs hold none ({name} is None)")
+    return tensor
+
+
 def in_one_precision(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     """Cast all tensors to the first one's floating type, or to float32 if that is narrower.
 
@@ -49,15 +75,16 @@ def sum_over_space(tensor: Tensor) -> Tensor:
     return tensor.sum(dim=tuple(range(2, tensor.ndim)))
 
 
-def voxels_inside(target_onehot: Tensor) -> Tensor:
-    """Count each example's voxels, (B, C, *spatial) to (B,): the N of the equations, at least 1.
+def voxels_inside(volumes: Float[Tensor, "B C"]) -> Float[Tensor, " B"]:
+    """Count each example's voxels from its classes' volumes: the N of the equations, at least 1.
 
     A voxel of no class, T = 0 for all k, lies outside the image and is not counted.
     """
-    return sum_over_space(target_onehot).sum(dim=1).clamp_min(1)
+    return volumes.sum(dim=1).clamp_min(1)
 
 
-def mean_over_classes_and_voxels(tensor: Tensor, target_onehot: Tensor) -> Tensor:
-    """Return 1/(C N) times the sum over k and i, for each example, then the mean over the batch."""
-    total = sum_over_space(tensor).sum(dim=1)
-    return (total / (tensor.shape[1] * voxels_inside(target_onehot))).mean()
+def mean_over_classes_and_voxels(
+    totals: Float[Tensor, "B C"], volumes: Float[Tensor, "B C"]
+) -> Float[Tensor, ""]:
+    """Return 1/(C N) times the sum over k of sums over i, for each example, then the mean over the batch."""
+    return (totals.sum(dim=1) / (totals.shape[1] * voxels_inside(volumes))).mean()

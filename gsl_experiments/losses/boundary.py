@@ -1,10 +1,18 @@
 """Boundary loss (eq. 9)."""
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from collections.abc import Sequence
 
-from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, mean_over_classes_and_voxels
+from jaxtyping import Float
+from torch import Tensor
+
+from gsl_experiments.losses.arguments import (
+    check_same_shape,
+    in_one_precision,
+    mean_over_classes_and_voxels,
+    sum_over_space,
+)
 from gsl_experiments.losses.inputs import LossInputs
+from gsl_experiments.losses.of_sums import LossOfSums, Voxels
 
 
 def boundary_loss(
@@ -36,12 +44,24 @@ def boundary_loss(
     """
     check_same_shape(probs=probs, target_onehot=target_onehot, dtm=dtm)
     probs, target_onehot, dtm = in_one_precision(probs, target_onehot, dtm)
-    return mean_over_classes_and_voxels(dtm * probs, target_onehot)
+    return mean_over_classes_and_voxels(sum_over_space(dtm * probs), sum_over_space(target_onehot))
 
 
-class BoundaryLoss(nn.Module):
+class BoundaryLoss(LossOfSums):
     """`boundary_loss` as a module."""
 
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the boundary loss of the inputs, which must hold distance maps."""
         return boundary_loss(inputs.probs, inputs.target_onehot, dtm=inputs.required_dtm(self))
+
+    def sums(self, voxels: Voxels) -> tuple[Tensor, ...]:
+        """Return sum_i D P."""
+        return ((voxels.required_dtm(self) * voxels.probs).sum(-1),)
+
+    def slopes(self, voxels: Voxels, weights: Sequence[Tensor]) -> Tensor:
+        """Return P D, weighted."""
+        return (voxels.probs * voxels.required_dtm(self)).mul_(weights[0])
+
+    def value(self, sums: Sequence[Tensor], *, volumes: Tensor, class_weights: Tensor | None) -> Tensor:
+        """Return eq. (9)."""
+        return mean_over_classes_and_voxels(sums[0], volumes)

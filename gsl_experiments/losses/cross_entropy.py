@@ -1,13 +1,19 @@
 """Cross entropy, the second term of the Dice-CE loss (eq. 4)."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, voxels_inside
+from gsl_experiments.losses.arguments import (
+    check_same_shape,
+    in_one_precision,
+    mean_over_classes_and_voxels,
+    sum_over_space,
+)
 from gsl_experiments.losses.inputs import LossInputs
+from gsl_experiments.losses.of_sums import LossOfSums, Voxels
 
 CEScale = Literal["paper", "voxel"]
 
@@ -40,15 +46,21 @@ def cross_entropy_loss(
     An absent class adds nothing: only probabilities at the reference's own class count.
     """
     check_same_shape(logits=logits, target_onehot=target_onehot)
+    logits, target_onehot = in_one_precision(logits, target_onehot)
+    log_likelihood = sum_over_space(target_onehot * logits.log_softmax(dim=1))
+    return _scaled(log_likelihood, sum_over_space(target_onehot), ce_scale)
+
+
+def _scaled(
+    log_likelihood: Float[Tensor, "B C"], volumes: Float[Tensor, "B C"], ce_scale: CEScale
+) -> Float[Tensor, ""]:
     if ce_scale not in get_args(CEScale):
         raise ValueError(f'ce_scale is "{ce_scale}", expected one of {get_args(CEScale)}')
-    logits, target_onehot = in_one_precision(logits, target_onehot)
-    total = F.cross_entropy(logits, target_onehot, reduction="none").flatten(1).sum(dim=1)
-    per_voxel = (total / voxels_inside(target_onehot)).mean()
-    return per_voxel / logits.shape[1] if ce_scale == "paper" else per_voxel
+    paper = mean_over_classes_and_voxels(-log_likelihood, volumes)
+    return paper if ce_scale == "paper" else paper * volumes.shape[1]
 
 
-class CrossEntropyLoss(nn.Module):
+class CrossEntropyLoss(LossOfSums):
     """`cross_entropy_loss` as a module."""
 
     def __init__(self, ce_scale: CEScale = "paper") -> None:
@@ -59,3 +71,15 @@ class CrossEntropyLoss(nn.Module):
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the cross entropy of the inputs."""
         return cross_entropy_loss(inputs.logits, inputs.target_onehot, ce_scale=self.ce_scale)
+
+    def sums(self, voxels: Voxels) -> tuple[Tensor, ...]:
+        """Return sum_i T log P."""
+        return ((voxels.target_onehot * voxels.log_probs).sum(-1),)
+
+    def slopes(self, voxels: Voxels, weights: Sequence[Tensor]) -> Tensor:
+        """Return T, weighted."""
+        return voxels.target_onehot * weights[0]
+
+    def value(self, sums: Sequence[Tensor], *, volumes: Tensor, class_weights: Tensor | None) -> Tensor:
+        """Return the second term of eq. (4)."""
+        return _scaled(sums[0], volumes, self.ce_scale)

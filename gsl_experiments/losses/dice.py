@@ -1,13 +1,16 @@
 """Dice loss (eq. 3)."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.nn.functional import all_reduce
 
 from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, sum_over_space
 from gsl_experiments.losses.inputs import LossInputs
+from gsl_experiments.losses.of_sums import LossOfSums, Voxels
 
 _EPSILON = 1e-6  # voxels
 
@@ -45,6 +48,12 @@ def dice_loss(
     probs, target_onehot = in_one_precision(probs, target_onehot)
     overlap = sum_over_space(target_onehot * probs)
     size = sum_over_space(target_onehot.square()) + sum_over_space(probs.square())
+    return _mean_over_classes(overlap, size, batch_dice)
+
+
+def _mean_over_classes(
+    overlap: Float[Tensor, "B C"], size: Float[Tensor, "B C"], batch_dice: bool
+) -> Float[Tensor, ""]:
     if batch_dice:
         overlap, size = _sum_over_batch(torch.stack((overlap, size)))
     return ((size - 2 * overlap) / (size + _EPSILON)).mean()
@@ -58,7 +67,20 @@ def _sum_over_batch(sums: Float[Tensor, "2 B C"]) -> Float[Tensor, "2 C"]:
     return total
 
 
-class DiceLoss(nn.Module):
+class LossOfOverlap(LossOfSums):
+    """A loss of sum_i T P and sum_i P^2, beside the volumes."""
+
+    def sums(self, voxels: Voxels) -> tuple[Tensor, ...]:
+        """Return sum_i T P and sum_i P^2."""
+        return (voxels.target_onehot * voxels.probs).sum(-1), voxels.probs.square().sum(-1)
+
+    def slopes(self, voxels: Voxels, weights: Sequence[Tensor]) -> Tensor:
+        """Return P T and 2 P^2, weighted and added."""
+        slopes = voxels.target_onehot * weights[0]
+        return slopes.addcmul_(voxels.probs, 2 * weights[1]).mul_(voxels.probs)
+
+
+class DiceLoss(LossOfOverlap):
     """`dice_loss` as a module."""
 
     def __init__(self, batch_dice: bool = False) -> None:
@@ -69,3 +91,8 @@ class DiceLoss(nn.Module):
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the Dice loss of the inputs."""
         return dice_loss(inputs.probs, inputs.target_onehot, batch_dice=self.batch_dice)
+
+    def value(self, sums: Sequence[Tensor], *, volumes: Tensor, class_weights: Tensor | None) -> Tensor:
+        """Return eq. (3)."""
+        overlap, squared_probs = sums
+        return _mean_over_classes(overlap, volumes + squared_probs, self.batch_dice)

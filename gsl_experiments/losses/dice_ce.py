@@ -1,12 +1,15 @@
 """Dice-CE loss (eq. 4), the region loss of the paper's experiments."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gsl_experiments.losses.arguments import check_same_shape, in_one_precision
-from gsl_experiments.losses.cross_entropy import CEScale, cross_entropy_loss
-from gsl_experiments.losses.dice import dice_loss
+from gsl_experiments.losses.cross_entropy import CEScale, CrossEntropyLoss, cross_entropy_loss
+from gsl_experiments.losses.dice import DiceLoss, dice_loss
 from gsl_experiments.losses.inputs import LossInputs
+from gsl_experiments.losses.of_sums import LossOfSums, Voxels
 
 
 def dice_ce_loss(
@@ -48,21 +51,34 @@ def dice_ce_loss(
     return dice + cross_entropy_loss(logits, target_onehot, ce_scale=ce_scale)
 
 
-class DiceCELoss(nn.Module):
+class DiceCELoss(LossOfSums):
     """`dice_ce_loss` as a module."""
 
     def __init__(self, ce_scale: CEScale = "paper", batch_dice: bool = False) -> None:
         """Store how the cross entropy is scaled, and whether the Dice takes a batch's examples together."""
         super().__init__()
-        self.ce_scale: CEScale = ce_scale
-        self.batch_dice = batch_dice
+        self.dice = DiceLoss(batch_dice)
+        self.cross_entropy = CrossEntropyLoss(ce_scale)
 
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the Dice-CE loss of the inputs."""
         return dice_ce_loss(
             inputs.logits,
             inputs.target_onehot,
-            ce_scale=self.ce_scale,
-            batch_dice=self.batch_dice,
+            ce_scale=self.cross_entropy.ce_scale,
+            batch_dice=self.dice.batch_dice,
             probs=inputs.probs,
         )
+
+    def sums(self, voxels: Voxels) -> tuple[Tensor, ...]:
+        """Return those of the Dice loss, then that of the cross entropy."""
+        return *self.dice.sums(voxels), *self.cross_entropy.sums(voxels)
+
+    def slopes(self, voxels: Voxels, weights: Sequence[Tensor]) -> Tensor:
+        """Return those of both terms, added."""
+        return self.dice.slopes(voxels, weights[:-1]).add_(self.cross_entropy.slopes(voxels, weights[-1:]))
+
+    def value(self, sums: Sequence[Tensor], *, volumes: Tensor, class_weights: Tensor | None) -> Tensor:
+        """Return eq. (4)."""
+        dice = self.dice.value(sums[:-1], volumes=volumes, class_weights=class_weights)
+        return dice + self.cross_entropy.value(sums[-1:], volumes=volumes, class_weights=class_weights)

@@ -1,17 +1,20 @@
 """Generalized Dice loss (eqs. 5 and 6)."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gsl_experiments.losses.arguments import (
     check_class_weights,
     check_same_shape,
     in_one_precision,
+    required,
     sum_over_space,
 )
+from gsl_experiments.losses.dice import LossOfOverlap
 from gsl_experiments.losses.inputs import LossInputs
 
 GDLWeights = Literal["example", "dataset"]
@@ -50,20 +53,29 @@ def generalized_dice_loss(
     """
     check_same_shape(probs=probs, target_onehot=target_onehot)
     probs, target_onehot = in_one_precision(probs, target_onehot)
-    if class_weights is None:
-        class_weights = 1 / (sum_over_space(target_onehot).square() + 1)
-    else:
+    if class_weights is not None:
         check_class_weights(class_weights, probs.shape[1])
         _, class_weights = in_one_precision(probs, class_weights)
-
     overlap = sum_over_space(target_onehot * probs)
-    size = sum_over_space(target_onehot.square()) + sum_over_space(probs.square())
+    squared_probs = sum_over_space(probs.square())
+    return _all_classes_together(overlap, squared_probs, sum_over_space(target_onehot), class_weights)
+
+
+def _all_classes_together(
+    overlap: Float[Tensor, "B C"],
+    squared_probs: Float[Tensor, "B C"],
+    volumes: Float[Tensor, "B C"],
+    class_weights: Float[Tensor, " C"] | None,
+) -> Float[Tensor, ""]:
+    if class_weights is None:
+        class_weights = 1 / (volumes.square() + 1)  # (6)
+    size = volumes + squared_probs  # T^2 = T
     numerator = (class_weights * (size - 2 * overlap)).sum(dim=1)
     denominator = (class_weights * size).sum(dim=1)
     return (numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)).mean()
 
 
-class GeneralizedDiceLoss(nn.Module):
+class GeneralizedDiceLoss(LossOfOverlap):
     """`generalized_dice_loss` as a module."""
 
     def __init__(self, weights: GDLWeights = "example") -> None:
@@ -77,3 +89,11 @@ class GeneralizedDiceLoss(nn.Module):
         """Return the generalized Dice loss of the inputs."""
         class_weights = inputs.required_class_weights(self) if self.weights == "dataset" else None
         return generalized_dice_loss(inputs.probs, inputs.target_onehot, class_weights=class_weights)
+
+    def value(self, sums: Sequence[Tensor], *, volumes: Tensor, class_weights: Tensor | None) -> Tensor:
+        """Return eq. (5)."""
+        overlap, squared_probs = sums
+        weights = None
+        if self.weights == "dataset":
+            weights = required(class_weights, self, "class weights", "class_weights").to(overlap.dtype)
+        return _all_classes_together(overlap, squared_probs, volumes, weights)

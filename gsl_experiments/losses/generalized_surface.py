@@ -1,16 +1,20 @@
 """Generalized Surface Loss (eq. 12), the paper's own."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gsl_experiments.losses.arguments import (
     check_class_weights,
     check_same_shape,
     in_one_precision,
+    required,
     sum_over_space,
 )
 from gsl_experiments.losses.inputs import LossInputs
+from gsl_experiments.losses.of_sums import LossOfSums, Voxels
 
 
 def generalized_surface_loss(
@@ -55,13 +59,19 @@ def generalized_surface_loss(
     probs, target_onehot, dtm, class_weights = in_one_precision(probs, target_onehot, dtm, class_weights)
     agreement = sum_over_space((dtm * (1 - (target_onehot + probs))).square())
     largest = sum_over_space(dtm.square())
+    return _share_of_largest(agreement, largest, class_weights)
+
+
+def _share_of_largest(
+    agreement: Float[Tensor, "B C"], largest: Float[Tensor, "B C"], class_weights: Float[Tensor, " C"]
+) -> Float[Tensor, ""]:
     numerator = (class_weights * agreement).sum(dim=1)
     denominator = (class_weights * largest).sum(dim=1)
     tiny = torch.finfo(denominator.dtype).tiny
     return ((denominator - numerator) / denominator.clamp_min(tiny)).mean()
 
 
-class GeneralizedSurfaceLoss(nn.Module):
+class GeneralizedSurfaceLoss(LossOfSums):
     """`generalized_surface_loss` as a module."""
 
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
@@ -72,3 +82,21 @@ class GeneralizedSurfaceLoss(nn.Module):
             dtm=inputs.required_dtm(self),
             class_weights=inputs.required_class_weights(self),
         )
+
+    def sums(self, voxels: Voxels) -> tuple[Tensor, ...]:
+        """Return sum_i (D (1 - (T + P)))^2 and sum_i D^2."""
+        dtm = voxels.required_dtm(self)
+        agreement = (dtm * (1 - (voxels.target_onehot + voxels.probs))).square()
+        return agreement.sum(-1), dtm.square().sum(-1)
+
+    def slopes(self, voxels: Voxels, weights: Sequence[Tensor]) -> Tensor:
+        """Return 2 P (T + P - 1) D^2, weighted; it is 0 where T = 0 and P = 1 or T = 1 and P = 0, too."""
+        dtm = voxels.required_dtm(self)
+        slopes = (voxels.target_onehot + voxels.probs).sub_(1).mul_(dtm).mul_(dtm)
+        return slopes.mul_(voxels.probs).mul_(2 * weights[0])
+
+    def value(self, sums: Sequence[Tensor], *, volumes: Tensor, class_weights: Tensor | None) -> Tensor:
+        """Return eq. (12)."""
+        agreement, largest = sums
+        weights = required(class_weights, self, "class weights", "class_weights")
+        return _share_of_largest(agreement, largest, weights.to(largest.dtype))

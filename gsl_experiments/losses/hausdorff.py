@@ -1,10 +1,18 @@
 """One-sided Hausdorff loss (eq. 7)."""
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from collections.abc import Sequence
 
-from gsl_experiments.losses.arguments import check_same_shape, in_one_precision, mean_over_classes_and_voxels
+from jaxtyping import Float
+from torch import Tensor
+
+from gsl_experiments.losses.arguments import (
+    check_same_shape,
+    in_one_precision,
+    mean_over_classes_and_voxels,
+    sum_over_space,
+)
 from gsl_experiments.losses.inputs import LossInputs
+from gsl_experiments.losses.of_sums import LossOfSums, Voxels
 
 
 def hausdorff_loss(
@@ -36,12 +44,29 @@ def hausdorff_loss(
     """
     check_same_shape(probs=probs, target_onehot=target_onehot, dtm=dtm)
     probs, target_onehot, dtm = in_one_precision(probs, target_onehot, dtm)
-    return mean_over_classes_and_voxels(((target_onehot - probs) * dtm).square(), target_onehot)
+    weighted_error = sum_over_space(((target_onehot - probs) * dtm).square())
+    return mean_over_classes_and_voxels(weighted_error, sum_over_space(target_onehot))
 
 
-class HausdorffLoss(nn.Module):
+class HausdorffLoss(LossOfSums):
     """`hausdorff_loss` as a module."""
 
     def forward(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the one-sided Hausdorff loss of the inputs, which must hold distance maps."""
         return hausdorff_loss(inputs.probs, inputs.target_onehot, dtm=inputs.required_dtm(self))
+
+    def sums(self, voxels: Voxels) -> tuple[Tensor, ...]:
+        """Return sum_i ((T - P) D)^2."""
+        weighted_error = (voxels.target_onehot - voxels.probs) * voxels.required_dtm(self)
+        return (weighted_error.square().sum(-1),)
+
+    def slopes(self, voxels: Voxels, weights: Sequence[Tensor]) -> Tensor:
+        """Return 2 P (P - T) D^2, weighted."""
+        dtm = voxels.required_dtm(self)
+        return (
+            (voxels.probs - voxels.target_onehot).mul_(dtm).mul_(dtm).mul_(voxels.probs).mul_(2 * weights[0])
+        )
+
+    def value(self, sums: Sequence[Tensor], *, volumes: Tensor, class_weights: Tensor | None) -> Tensor:
+        """Return eq. (7)."""
+        return mean_over_classes_and_voxels(sums[0], volumes)

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Integer
-from torch import Tensor
+from torch import Tensor, nn
 
-from gsl_experiments.losses.arguments import check_class_weights, check_same_shape, in_one_precision
+from gsl_experiments.losses.arguments import check_reference, in_one_precision, required
 
 
 class LossInputs(NamedTuple):
@@ -53,24 +53,14 @@ class LossInputs(NamedTuple):
             ValueError: shapes do not match, or the target is not of an integer type. A label of C or more is
                 refused by torch's scatter: looking for it here would halt a GPU at every step.
         """
-        check_same_shape(logits=logits)
-        batch, num_classes, *spatial = logits.shape
-        if target.is_floating_point() or target.dtype == torch.bool:
-            raise ValueError(f"target has dtype {target.dtype}, expected integer labels")
-        if target.shape not in ((batch, 1, *spatial), (batch, *spatial)):
-            raise ValueError(
-                f"target has shape {tuple(target.shape)}, expected {(batch, 1, *spatial)} "
-                f"or {(batch, *spatial)}"
-            )
+        check_reference(logits, target, dtm=dtm, class_weights=class_weights)
         (logits,) = in_one_precision(logits)
         if dtm is not None:
-            check_same_shape(logits=logits, dtm=dtm)
             _, dtm = in_one_precision(logits, dtm)
         if class_weights is not None:
-            check_class_weights(class_weights, num_classes)
             _, class_weights = in_one_precision(logits, class_weights)
 
-        labels = target.reshape(batch, 1, *spatial).long()
+        labels = target.reshape(logits.shape[0], 1, *logits.shape[2:]).long()
         inside = labels >= 0
         target_onehot = torch.zeros_like(logits, requires_grad=False)
         target_onehot.scatter_(1, labels.clamp_min(0), inside.to(logits.dtype))
@@ -80,18 +70,10 @@ class LossInputs(NamedTuple):
             dtm = dtm * inside if dtm is not None else None
         return cls(logits, probs, target_onehot, dtm, class_weights)
 
-    def required_dtm(self, loss: torch.nn.Module) -> Float[Tensor, "B C *spatial"]:
+    def required_dtm(self, loss: nn.Module) -> Float[Tensor, "B C *spatial"]:
         """Return the distance maps, or raise a ValueError that names the loss which needs them."""
-        if self.dtm is None:
-            raise ValueError(
-                f"{type(loss).__name__} needs distance maps, and the inputs hold none (dtm is None)"
-            )
-        return self.dtm
+        return required(self.dtm, loss, "distance maps", "dtm")
 
-    def required_class_weights(self, loss: torch.nn.Module) -> Float[Tensor, " C"]:
+    def required_class_weights(self, loss: nn.Module) -> Float[Tensor, " C"]:
         """Return the class weights, or raise a ValueError that names the loss which needs them."""
-        if self.class_weights is None:
-            raise ValueError(
-                f"{type(loss).__name__} needs class weights, and the inputs hold none (class_weights is None)"
-            )
-        return self.class_weights
+        return required(self.class_weights, loss, "class weights", "class_weights")

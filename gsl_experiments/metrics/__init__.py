@@ -1,21 +1,29 @@
-"""The paper's metrics on boolean masks: Dice, HD95 of volumes and of surfaces, average surface distance."""
+"""Metrics on boolean masks: the paper's Dice, HD95 and ASD, and distances and overlap of the surfaces."""
 
 from gsl_experiments.metrics.masks import image_diagonal_mm
 from gsl_experiments.metrics.segmentation import (
+    NSD_TOLERANCE_MM,
     SegmentationMetrics,
     asd,
+    assd,
     dice,
+    hd,
     hd95,
     hd95_surface,
+    nsd,
     segmentation_metrics,
 )
 
 __all__ = [
+    "NSD_TOLERANCE_MM",
     "SegmentationMetrics",
     "asd",
+    "assd",
     "dice",
+    "hd",
     "hd95",
     "hd95_surface",
     "image_diagonal_mm",
+    "nsd",
     "segmentation_metrics",
 ]

@@ -1,112 +1,103 @@
-"""Distances between the voxels of two masks, computed once and shared by every metric that reduces them."""
+"""Distances between two masks, computed once and shared by every metric that reduces them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 (the name that its users know)
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from gsl_experiments.metrics.masks import Mask
+from gsl_experiments.metrics.nearest import Distances, Voxels
+from gsl_experiments.metrics.surfaces import Surface, indices
+
+_BLOCK = 4  # voxels along each side of the blocks by which voxels are passed over, and
+_CENTRE = 2  # the voxel that stands for a block, along each side
+_FEW = 50_000  # voxels that are measured one by one
 
 
 @dataclass(frozen=True)
 class DirectedDistances:
-    """Distances in mm between two non-empty masks, one value a voxel, each direction apart.
+    """Distances in mm between the surfaces of two masks that have one, each direction apart.
 
     Attributes:
-        prediction_volume: from every voxel of the prediction to the reference, 0 in the overlap.
-        reference_volume: from every voxel of the reference to the prediction, 0 in the overlap.
         prediction_boundary: from the prediction's contour voxels to the reference's boundary.
         reference_boundary: from the reference's contour voxels to the prediction's boundary.
         prediction_contour: from the prediction's contour voxels to the reference's contour.
         reference_contour: from the reference's contour voxels to the prediction's contour.
     """
 
-    prediction_volume: Float[np.ndarray, " prediction"]
-    reference_volume: Float[np.ndarray, " reference"]
-    prediction_boundary: Float[np.ndarray, " prediction_contour"]
-    reference_boundary: Float[np.ndarray, " reference_contour"]
-    prediction_contour: Float[np.ndarray, " prediction_contour"]
-    reference_contour: Float[np.ndarray, " reference_contour"]
+    prediction_boundary: Float[np.ndarray, " prediction"]
+    reference_boundary: Float[np.ndarray, " reference"]
+    prediction_contour: Float[np.ndarray, " prediction"]
+    reference_contour: Float[np.ndarray, " reference"]
 
 
-def directed_distances(
-    prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float]
-) -> DirectedDistances:
-    """Measure two non-empty masks against each other, inside their joint bounding box.
+def directed_distances(prediction: Surface, reference: Surface) -> DirectedDistances:
+    """Measure two surfaces against each other."""
+    prediction_boundary, prediction_contour = _from_contour(prediction, reference)
+    reference_boundary, reference_contour = _from_contour(reference, prediction)
+    return DirectedDistances(prediction_boundary, reference_boundary, prediction_contour, reference_contour)
 
-    Two notions of a surface meet here. A *contour* voxel has one of its 6 (2D: 4) face neighbours outside its
-    mask: `LabelContour`. A *boundary* voxel has one of all its 26 (2D: 8) neighbours outside: where
-    `SignedMaurerDistanceMap` is zero. The edge of the image is never outside. A mask that fills the image has
-    neither: no voxel of it has a distance, and the distance to it is infinite.
+
+def _from_contour(one: Surface, other: Surface) -> tuple[Distances, Distances]:
+    """Distances from the contour of a surface to the boundary and to the contour of another.
+
+    From outside the other mask both are the distance to the mask.
+    """
+    to_contour = other.distances_to_contour(one.contour)
+    to_boundary = to_contour.copy()
+    inside = other.mask[tuple(one.contour.T)]
+    to_boundary[inside] = other.distances_to_boundary(one.contour[inside])
+    return to_boundary, to_contour
+
+
+def volume_percentile(mask: Mask, other: Surface, *, percent: float) -> float:
+    """Percentile of the distances in mm from all voxels of a mask to another mask, 0 where they overlap.
+
+    The nearest voxel of the other mask is one of its contour. Only what decides the percentile is measured:
+    nothing if the overlap alone fills the percentage; and of many voxels, those whose block of voxels can be on
+    either side of the percentile. A distance changes by no more than the way between two places, so the centre
+    of a block bounds the distances of its voxels.
 
     Args:
-        prediction: non-empty boolean mask, 2D or 3D.
-        reference: non-empty boolean mask of the same shape.
-        spacing_mm: voxel spacing in mm, in array axis order.
+        mask: non-empty mask from whose voxels is measured.
+        other: surface of a non-empty mask of the same shape; empty if that fills the image.
+        percent: in [0, 100], interpolated linearly between order statistics.
     """
-    box = _joint_box(prediction, reference)
-    prediction, reference = prediction[box], reference[box]
-    to_prediction = _signed_distance(prediction, spacing_mm)
-    to_reference = _signed_distance(reference, spacing_mm)
-    prediction_contour, reference_contour = _contour(prediction), _contour(reference)
-    to_prediction_contour = _signed_distance(prediction_contour, spacing_mm)
-    to_reference_contour = _signed_distance(reference_contour, spacing_mm)
-    return DirectedDistances(
-        prediction_volume=_outside(to_reference[prediction]),
-        reference_volume=_outside(to_prediction[reference]),
-        prediction_boundary=_unsigned(to_reference[prediction_contour]),
-        reference_boundary=_unsigned(to_prediction[reference_contour]),
-        prediction_contour=_outside(to_reference_contour[prediction_contour]),
-        reference_contour=_outside(to_prediction_contour[reference_contour]),
-    )
+    outside = mask & ~other.mask
+    number = int(np.count_nonzero(mask))
+    overlap = number - int(np.count_nonzero(outside))
+    rank = percent / 100 * (number - 1)
+    lower, upper = int(rank), min(int(rank) + 1, number - 1)
+    if upper < overlap:
+        return 0.0
+    voxels = indices(outside)
+    low, high = _order_statistics(voxels, other, max(lower - overlap, 0), upper - overlap)
+    if lower < overlap:
+        low = 0.0
+    return float(low + (rank - lower) * (high - low))
 
 
-def _outside(signed_mm: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Distance to a set, 0 inside it; in float64, so that sums over millions of voxels keep their digits."""
-    return np.maximum(signed_mm, 0.0).astype(np.float64)
+def _order_statistics(voxels: Voxels, surface: Surface, first: int, last: int) -> tuple[float, float]:
+    """The distances of two ranks, counted from 0, out of those from all voxels to a surface."""
+    if len(voxels) > _FEW:
+        centres = _distances_of_blocks(voxels, surface)
+        reach = (_BLOCK - _CENTRE) * np.linalg.norm(surface.spacing_mm) * (1 + 1e-9)
+        at_least = np.partition(centres, first)[first] - 2 * reach
+        at_most = np.partition(centres, last)[last] + 2 * reach
+        below = int(np.count_nonzero(centres < at_least))
+        voxels = voxels[(centres >= at_least) & (centres <= at_most)]
+        first, last = first - below, last - below
+    distances = np.partition(surface.distances_to_contour(voxels), [first, last])
+    return float(distances[first]), float(distances[last])
 
 
-def _unsigned(signed_mm: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Distance to the boundary of a set from either side, in float64."""
-    return np.abs(signed_mm).astype(np.float64)
-
-
-def _joint_box(prediction: Mask, reference: Mask) -> tuple[slice, ...]:
-    """Smallest box around both masks plus one voxel, cut at the edge of the image.
-
-    The margin keeps apart what the cropping would confuse: a mask that ends at the box and one that ends at
-    the edge of the image, which is no boundary. All distances used run between voxels inside the box.
-    """
-    either = prediction | reference
-    box = []
-    for axis, length in enumerate(either.shape):
-        others = tuple(other for other in range(either.ndim) if other != axis)
-        occupied = np.flatnonzero(either.any(axis=others))
-        box.append(slice(max(int(occupied[0]) - 1, 0), min(int(occupied[-1]) + 2, length)))
-    return tuple(box)
-
-
-def _label_image(mask: Mask) -> sitk.Image:
-    return sitk.GetImageFromArray(mask.astype(np.uint8))
-
-
-def _signed_distance(mask: Mask, spacing_mm: Sequence[float]) -> Float[np.ndarray, "*spatial"]:
-    """Signed distance to the mask's boundary in mm, negative inside, positive outside.
-
-    Without a boundary in the image ITK returns +-1.8e19; here it is -inf for a full mask and inf for an empty
-    one.
-    """
-    if mask.all() or not mask.any():
-        return np.full(mask.shape, -np.inf if mask.any() else np.inf, dtype=np.float32)
-    image = _label_image(mask)
-    image.SetSpacing([float(length) for length in reversed(spacing_mm)])
-    distance = sitk.SignedMaurerDistanceMap(
-        image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
-    )
-    return sitk.GetArrayFromImage(distance)
-
-
-def _contour(mask: Mask) -> Bool[np.ndarray, "*spatial"]:
-    return sitk.GetArrayFromImage(sitk.LabelContour(_label_image(mask))).astype(np.bool_)
+def _distances_of_blocks(voxels: Voxels, surface: Surface) -> Distances:
+    """For each voxel the distance in mm from the middle of its block to a surface, every block measured once."""
+    shape = tuple(voxels.max(axis=0) // _BLOCK + 1)
+    members = np.ravel_multi_index(tuple(voxels.T // _BLOCK), shape)
+    occupied = np.zeros(shape, dtype=np.bool_)
+    occupied.ravel()[members] = True
+    centres = np.minimum(indices(occupied) * _BLOCK + _CENTRE, np.array(surface.mask.shape) - 1)
+    distances = np.empty(occupied.size)
+    distances[occupied.ravel()] = surface.distances_to_contour(centres)
+    return distances[members]

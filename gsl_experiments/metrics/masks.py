@@ -40,6 +40,39 @@ def check_spacing(spacing_mm: Sequence[float], ndim: int) -> None:
         raise ValueError(f"spacing_mm must be positive and finite, got {tuple(spacing_mm)}")
 
 
+def check_tolerance(tolerance_mm: float) -> None:
+    """Refuse a tolerance that is not a finite length.
+
+    Raises:
+        ValueError: it is negative or not finite.
+    """
+    if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise ValueError(f"the tolerance in mm must be 0 or more and finite, got {tolerance_mm}")
+
+
+def joint_box(prediction: Mask, reference: Mask) -> tuple[slice, ...]:
+    """Smallest box around both masks, at least one of them non-empty, plus one voxel, cut at the image's edge.
+
+    The margin keeps apart what the cropping would confuse: a mask that ends at the box and one that ends at
+    the edge of the image, which is no boundary.
+    """
+    boxes = [_box(mask) for mask in (prediction, reference) if mask.any()]
+    return tuple(
+        slice(
+            max(min(side.start for side in sides) - 1, 0), min(max(side.stop for side in sides) + 1, length)
+        )
+        for *sides, length in zip(*boxes, prediction.shape, strict=True)
+    )
+
+
+def _box(mask: Mask) -> tuple[slice, ...]:
+    occupied = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
+    first = slice(int(occupied[0]), int(occupied[-1]) + 1)
+    if mask.ndim == 1:
+        return (first,)
+    return (first, *_box(np.logical_or.reduce(mask[first], axis=0)))
+
+
 def image_diagonal_mm(shape: Sequence[int], *, spacing_mm: Sequence[float]) -> float:
     """Diagonal of the whole image in mm, the distance given to a mask that was missed altogether.
 

@@ -43,7 +43,7 @@ class StoredMaps:
 
     def __init__(self, steps: blosc2.NDArray, step_mm: float) -> None:
         self._steps = steps
-        self._step_mm = np.float32(step_mm)
+        self.step_mm = step_mm
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,7 +57,11 @@ class StoredMaps:
 
     def __getitem__(self, where: Any) -> NDArray[np.float32]:
         """Read and decode a part, by integers and slices; only the blocks that it touches are decompressed."""
-        return np.multiply(self._steps[where], self._step_mm, dtype=np.float32)
+        return np.multiply(self._steps[where], np.float32(self.step_mm), dtype=np.float32)
+
+    def steps(self, where: Any) -> NDArray[np.int16] | NDArray[np.int32]:
+        """Read a part as it is stored, in whole steps of ``step_mm``."""
+        return self._steps[where]
 
 
 def write_maps(

@@ -1,5 +1,7 @@
 r"""Tables in LaTeX: one `table*` a section, to be read in by `\input`; needs booktabs and graphicx."""
 
+import re
+
 from gsl_experiments.reporting.layout import Cell, Document, Section
 
 _SPECIAL = str.maketrans(
@@ -14,12 +16,15 @@ _SPECIAL = str.maketrans(
         "]": "{]}",
         "↑": r"$\uparrow$",
         "↓": r"$\downarrow$",
+        "<": "$<$",
+        ">": "$>$",
+        "|": r"\textbar{}",
         "\N{MINUS SIGN}": "$-$",
         "\N{EN DASH}": "--",
     }
     | {character: f"\\{character}" for character in "&%$#_"}
 )
-_TEXT_COLUMNS = ("Dataset", "Task", "Loss", "Schedule", "Run", "Note")
+_TEXT_COLUMNS = ("Dataset", "Task", "Metric", "Loss", "Schedule", "Run", "Not told apart", "Note")
 
 
 def to_latex(document: Document, *, dataset: str) -> str:
@@ -30,16 +35,20 @@ def to_latex(document: Document, *, dataset: str) -> str:
         dataset: makes the labels unique: `tab:lits-table1-paper`.
     """
     parts = [f"% {document.title}. Needs \\usepackage{{booktabs}} and \\usepackage{{graphicx}}."]
+    if document.introduction:
+        parts.append(f"% {document.introduction}")
     if not document.sections:
         parts.append("% No run of this table yet.")
     for section in document.sections:
-        parts.append(_table(document, section, f"tab:{dataset}-{document.name}-{section.title}"))
+        if section.groups:
+            parts.append(_table(document, section, f"tab:{dataset}-{document.name}-{section.title}"))
+        else:
+            parts.append(f"% {section.title}. {' '.join(section.notes)}")
     return "\n\n".join(parts) + "\n"
 
 
 def _table(document: Document, section: Section, label: str) -> str:
     columns = "".join("l" if title in _TEXT_COLUMNS else "r" for title in section.header)
-    caption = f"{document.title}, {section.title}. {' '.join(section.notes)}"
     lines = [
         r"\begin{table*}",
         r"\centering",
@@ -53,12 +62,21 @@ def _table(document: Document, section: Section, label: str) -> str:
     lines += [
         r"\bottomrule",
         r"\end{tabular}}",
-        rf"\caption{{{_escape(caption)}}}",
-        rf"\label{{{label.replace(' ', '-')}}}",
+        rf"\caption{{{_escape(_caption(document, section))}}}",
+        rf"\label{{{re.sub(r'[^A-Za-z0-9:]+', '-', label).strip('-')}}}",
+        r"\begin{minipage}{\textwidth}\footnotesize\smallskip",
+        *(rf"{_escape(note)}\par" for note in section.notes),
+        r"\end{minipage}",
         *(f"% {line}" for line in section.provenance),
         r"\end{table*}",
     ]
     return "\n".join(lines)
+
+
+def _caption(document: Document, section: Section) -> str:
+    """Heading and title, without the `Table 1:` that LaTeX writes itself, with a number of its own."""
+    text = re.sub(r"^Table \d: ", "", f"{document.title}, {section.title}.")
+    return text[0].upper() + text[1:]
 
 
 def _line(cells: tuple[Cell, ...]) -> str:

@@ -1,27 +1,18 @@
 """A table as titles, cells and notes, before it becomes Markdown or LaTeX."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gsl_experiments.reporting.number_format import format_difference, format_mean_std
-from gsl_experiments.reporting.rows import METRICS, Metric, TableRow
+from gsl_experiments.reporting import notes
+from gsl_experiments.reporting.gather import DatasetTables, ProtocolTable, Table
+from gsl_experiments.reporting.number_format import (
+    format_difference,
+    format_mean_std,
+    format_quartiles,
+)
+from gsl_experiments.reporting.rows import METRICS, PAPER_METRICS, Metric, TableRow
 
 NOTHING = "\N{EN DASH}"
-
-_STATISTICS_NOTE = (
-    "Mean (standard deviation, ddof 0) over the pooled cases of all complete folds; bold is the best mean of "
-    "a task among comparable rows."
-)
-_HD95_NOTE = (
-    "Hausdorff 95 is taken over all voxels of both volumes, as in the paper's released code; Surface HD95 "
-    "over their contours."
-)
-_EMPTY_NOTE = (
-    "A case counts with the image's diagonal in mm if one of its two masks is empty, and with 0 if both are."
-)
-_PAPER_NOTE = "Beside ours: the paper's value [our mean minus the paper's]."
-
-_SHOWN_CASES = 10
 
 
 @dataclass(frozen=True)
@@ -34,12 +25,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Section:
-    """One table: the rows of one protocol.
+    """One printed table.
 
     Attributes:
         title: what it is.
         header: one title a column.
-        groups: rows of cells, one group a region.
+        groups: rows of cells, with a rule between two groups.
         notes: sentences below the table.
         provenance: one line a run.
     """
@@ -48,7 +39,7 @@ class Section:
     header: tuple[str, ...]
     groups: tuple[tuple[tuple[Cell, ...], ...], ...]
     notes: tuple[str, ...]
-    provenance: tuple[str, ...]
+    provenance: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,76 +49,96 @@ class Document:
     Attributes:
         name: of the file without its ending, unique within the dataset.
         title: heading.
-        sections: one a protocol; none before the first run.
+        sections: none before the first run.
+        introduction: how to read it.
     """
 
     name: str
     title: str
     sections: tuple[Section, ...]
+    introduction: str = ""
 
 
-def layout_section(
-    title: str, dataset: str, variant_header: str, groups: Sequence[Sequence[TableRow]]
-) -> Section:
-    """Turn rows grouped by region into cells; the paper's columns appear if it has one of the rows.
-
-    Args:
-        title: of the section.
-        dataset: name to print.
-        variant_header: `Loss`, `Schedule` or `Run`.
-        groups: the rows of each region.
-    """
-    rows = [row for group in groups for row in group]
-    with_paper = any(row.paper for row in rows)
-    header = ["Dataset", "Task", variant_header]
-    for metric in METRICS:
-        header.append(metric.header)
-        if with_paper and metric.in_paper:
-            header.append("paper [difference]")
-    cells = []
-    for group_index, group in enumerate(groups):
-        cells.append(
-            tuple(
-                (
-                    Cell(dataset if group_index == row_index == 0 else ""),
-                    Cell(row.region if row_index == 0 else ""),
-                    *_row_cells(row, with_paper),
-                )
-                for row_index, row in enumerate(group)
-            )
-        )
-    return Section(
-        title,
-        (*header, "Cases", "Folds", "Note"),
-        tuple(cells),
-        _notes(groups, with_paper),
-        _provenance(rows),
+def table_document(tables: DatasetTables, table: Table) -> Document:
+    """Table 1, Table 2 or the other runs: the paper's metrics, with the paper's values where it has the row."""
+    return Document(
+        table.name,
+        f"{table.title}, {tables.title}",
+        tuple(_table_section(tables.title, table, part) for part in table.parts),
     )
 
 
-def _row_cells(row: TableRow, with_paper: bool) -> list[Cell]:
-    cells = [Cell(row.variant)]
-    for metric in METRICS:
-        ours = row.statistics.get(metric.column)
-        text = format_mean_std(ours.mean, ours.std) if ours else NOTHING
-        cells.append(Cell(text, bold=metric.column in row.best))
-        if with_paper and metric.in_paper:
-            cells.append(Cell(_paper_text(row, metric)))
-    notes = [*([] if row.status == "complete" else [row.status]), *row.notes]
-    return [
-        *cells,
-        Cell(_cases_text(row)),
-        Cell(row.folds or NOTHING),
-        Cell("; ".join(notes)),
-    ]
+def all_metrics_document(tables: DatasetTables) -> Document:
+    """Every metric of every run: mean (std), and median [quartiles]."""
+    sections = []
+    for table in tables.tables:
+        for part in table.parts:
+            title = f"{table.title}, protocol {part.protocol}"
+            sections += [_means_section(title, table, part), _quartiles_section(title, table, part)]
+    return Document("all_metrics", f"All metrics, {tables.title}", tuple(sections))
 
 
-def _cases_text(row: TableRow) -> str:
+def grouped(
+    groups: Iterable[Sequence[tuple[str, Sequence[Cell]]]],
+) -> tuple[tuple[tuple[Cell, ...], ...], ...]:
+    """Rows with their group's name in the first column, written once a group."""
+    return tuple(
+        tuple((Cell(name if index == 0 else ""), *cells) for index, (name, cells) in enumerate(group))
+        for group in groups
+    )
+
+
+def remarks_cell(row: TableRow) -> Cell:
+    """What sets a row apart."""
+    return Cell("; ".join(row.remarks))
+
+
+def cases_text(row: TableRow) -> str:
     """Number of pooled cases; of how many, if the dataset is without some."""
     if row.result is None:
         return NOTHING
     exclusion = row.result.exclusion
     return f"{row.cases} of {exclusion.cases}" if exclusion.excluded else str(row.cases)
+
+
+def mean_cell(row: TableRow, metric: Metric) -> Cell:
+    """Mean (std), bold if the mean is the best."""
+    ours = row.statistics.get(metric.column)
+    return Cell(format_mean_std(ours.mean, ours.std) if ours else NOTHING, bold=metric.column in row.best)
+
+
+def _table_section(dataset: str, table: Table, part: ProtocolTable) -> Section:
+    with_paper = any(row.paper for row in part.rows)
+    header = ["Dataset", "Task", table.variant_header]
+    for metric in PAPER_METRICS:
+        header += [metric.header, *(["paper [difference]"] if with_paper else [])]
+    groups = grouped([(row.region, _table_cells(row, with_paper)) for row in group] for group in part.groups)
+    first_column = (
+        tuple((Cell(dataset if (i, j) == (0, 0) else ""), *cells) for j, cells in enumerate(group))
+        for i, group in enumerate(groups)
+    )
+    return Section(
+        f"protocol {part.protocol}",
+        (*header, "Cases", "Folds", "Note"),
+        tuple(first_column),
+        (
+            notes.MEAN_NOTE,
+            notes.HD95_NOTE,
+            notes.EMPTY_NOTE,
+            *([notes.PAPER_NOTE] if with_paper else []),
+            *notes.empty_notes(part.rows, PAPER_METRICS),
+            *notes.excluded_notes(part),
+            *notes.missing_notes(part),
+        ),
+        _runs(part),
+    )
+
+
+def _table_cells(row: TableRow, with_paper: bool) -> list[Cell]:
+    cells = [Cell(row.variant)]
+    for metric in PAPER_METRICS:
+        cells += [mean_cell(row, metric), *([Cell(_paper_text(row, metric))] if with_paper else [])]
+    return [*cells, Cell(cases_text(row)), Cell(row.folds or NOTHING), remarks_cell(row)]
 
 
 def _paper_text(row: TableRow, metric: Metric) -> str:
@@ -138,41 +149,59 @@ def _paper_text(row: TableRow, metric: Metric) -> str:
     return f"{text} [{format_difference(ours.mean - paper.mean, beside=paper.mean)}]" if ours else text
 
 
-def _notes(groups: Sequence[Sequence[TableRow]], with_paper: bool) -> tuple[str, ...]:
-    notes = [_STATISTICS_NOTE, _HD95_NOTE, _EMPTY_NOTE, *([_PAPER_NOTE] if with_paper else [])]
-    for group in groups:
-        counts = [
-            f"{row.variant} {row.reference_empty} / {row.prediction_empty} of {row.cases}"
+def _means_section(title: str, table: Table, part: ProtocolTable) -> Section:
+    groups = (
+        [
+            (row.region, [Cell(row.variant), *(mean_cell(row, metric) for metric in METRICS), *_ending(row)])
             for row in group
-            if row.cases
+            if row.result
         ]
-        if counts:
-            notes.append(
-                f"{group[0].region}, cases with an empty reference / prediction: {'; '.join(counts)}."
+        for group in part.groups
+    )
+    return Section(
+        f"{title}: mean (standard deviation)",
+        _all_header(table),
+        grouped(groups),
+        (
+            notes.MEAN_NOTE,
+            notes.HD95_NOTE,
+            notes.further_metrics_note(part),
+            notes.EMPTY_NOTE,
+            *notes.empty_notes(part.rows, METRICS),
+        ),
+        _runs(part),
+    )
+
+
+def _quartiles_section(title: str, table: Table, part: ProtocolTable) -> Section:
+    groups = (
+        [
+            (
+                row.region,
+                [Cell(row.variant), *(Cell(_quartiles(row, metric)) for metric in METRICS), *_ending(row)],
             )
-    excluded = {
-        case: None
-        for group in groups
-        for row in group
-        if row.result
-        for case in row.result.exclusion.excluded
-    }
-    if excluded:
-        names = ", ".join(list(excluded)[:_SHOWN_CASES]) + ", ..." * (len(excluded) > _SHOWN_CASES)
-        notes.append(f"Excluded from the dataset, because of errors in their files: {names}.")
-    return tuple(notes)
+            for row in group
+            if row.result
+        ]
+        for group in part.groups
+    )
+    return Section(
+        f"{title}: median [quartiles]", _all_header(table), grouped(groups), (notes.QUARTILES_NOTE,)
+    )
 
 
-def _provenance(rows: Sequence[TableRow]) -> tuple[str, ...]:
-    """One line a run, in the order of the rows."""
-    lines: dict[str, str] = {}
-    for row in rows:
-        if row.result is None:
-            continue
-        run = row.result.run
-        experiment = run.experiment
-        lines[run.name] = (
-            f"{row.variant}: {run.name}, protocol {experiment.protocol}, {experiment.epochs} epochs, "
-            f"seed {experiment.seed}, {row.folds} folds, {row.result.number_of_cases}"
-        )
-    return tuple(lines.values())
+def _quartiles(row: TableRow, metric: Metric) -> str:
+    ours = row.statistics.get(metric.column)
+    return format_quartiles(ours.median, ours.quartile1, ours.quartile3) if ours else NOTHING
+
+
+def _all_header(table: Table) -> tuple[str, ...]:
+    return ("Task", table.variant_header, *(metric.header for metric in METRICS), "Cases", "Note")
+
+
+def _ending(row: TableRow) -> tuple[Cell, Cell]:
+    return Cell(cases_text(row)), remarks_cell(row)
+
+
+def _runs(part: ProtocolTable) -> tuple[str, ...]:
+    return notes.provenance({row.variant: row.result for row in part.rows if row.result})

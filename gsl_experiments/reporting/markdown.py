@@ -11,11 +11,17 @@ _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*|<>"
 def to_markdown(document: Document) -> str:
     """The whole document as Markdown, ending in a newline."""
     parts = [f"# {_escape(document.title)}"]
+    if document.introduction:
+        parts.append(_escape(document.introduction))
     if not document.sections:
         parts.append("No run of this table yet.")
     for section in document.sections:
-        parts += [f"## {_escape(section.title)}", _table(section), _list(section.notes)]
-        parts += ["Runs:", _list(section.provenance)]
+        parts.append(f"## {_escape(section.title)}")
+        if section.groups:
+            parts.append(_table(section))
+        parts.append(_list(section.notes))
+        if section.provenance:
+            parts += ["Runs:", _list(section.provenance)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -20,12 +20,27 @@ def format_mean_std(mean: float, std: float) -> str:
     return f"{format_number(mean)} ({format_number(std)})"
 
 
+def format_quartiles(median: float, quartile1: float, quartile3: float) -> str:
+    """Median and quartiles, each as `format_number` has it: 4.1231 [2.2361, 9.4340]."""
+    return f"{format_number(median)} [{format_number(quartile1)}, {format_number(quartile3)}]"
+
+
 def format_difference(difference: float, *, beside: float) -> str:
     """Signed difference with as many decimals as the number that it stands beside; no sign for a zero."""
-    digits = _with_decimals(abs(difference), _decimals(beside))
+    return format_signed(difference, _decimals(beside))
+
+
+def format_p(p_value: float) -> str:
+    """A probability with three decimals; those that would print as zero as `<0.001`."""
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def format_signed(value: float, decimals: int) -> str:
+    """Signed number with so many decimals; no sign for a zero."""
+    digits = _with_decimals(abs(value), decimals)
     if float(digits) == 0:
         return digits
-    return f"{_MINUS if difference < 0 else '+'}{digits}"
+    return f"{_MINUS if value < 0 else '+'}{digits}"
 
 
 def _decimals(value: float) -> int:

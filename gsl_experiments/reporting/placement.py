@@ -1,7 +1,7 @@
 """Which run is which row: of the paper's Table 1, of its Table 2, or of neither."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gsl_experiments.evaluation import Experiment, RunResult
 from gsl_experiments.reporting.paper import LOSSES, REGION_LOSSES, REGION_TERM, SCHEDULES, TABLE_1_SCHEDULE
@@ -34,7 +34,8 @@ def place_runs(results: Sequence[RunResult]) -> Placement:
     """Give every run of one dataset and protocol its place.
 
     Of several runs for one row the shortest folder name wins (a longer one carries a suffix, so it is a
-    variant); the rest go to the other runs. Nothing is averaged and nothing is left out.
+    variant); the rest go to the other runs, another seed of a row among them. Nothing is averaged and nothing is
+    left out.
     """
     tables: dict[int, dict[str, RunResult]] = {1: {}, 2: {}}
     others = []
@@ -48,7 +49,8 @@ def place_runs(results: Sequence[RunResult]) -> Placement:
             tables[table][variant] = result
         if not places:
             others.append(OtherRun(result, reason))
-    return Placement(tables, tuple(others))
+    rows = [result for placed in tables.values() for result in placed.values()]
+    return Placement(tables, tuple(_name_seed(other, rows) for other in others))
 
 
 def describe(experiment: Experiment) -> str:
@@ -62,6 +64,18 @@ def describe(experiment: Experiment) -> str:
         experiment.suffix,
     )
     return ", ".join(part for part in parts if part)
+
+
+def _name_seed(other: OtherRun, rows: Iterable[RunResult]) -> OtherRun:
+    """Say of a run that differs from a row in seed and suffix alone which row that is."""
+    experiment = other.result.run.experiment
+    for row in rows:
+        theirs = row.run.experiment
+        if experiment.seed != theirs.seed and theirs == replace(
+            experiment, seed=theirs.seed, suffix=theirs.suffix
+        ):
+            return replace(other, reason=f"seed {experiment.seed} of {row.run.name}, which has {theirs.seed}")
+    return other
 
 
 def _places(experiment: Experiment) -> dict[int, str]:

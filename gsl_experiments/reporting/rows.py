@@ -1,12 +1,14 @@
 """Rows of the tables: one run's statistics in one region, beside the paper's."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
 
 from gsl_experiments.evaluation import RunResult
 from gsl_experiments.reporting.number_format import format_number
 from gsl_experiments.reporting.paper import MeanStd
+from gsl_experiments.statistics import Summary, summarize
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Metric:
     column: str
     title: str
     higher_is_better: bool = False
-    in_paper: bool = True
+    in_paper: bool = False
 
     @property
     def header(self) -> str:
@@ -25,11 +27,15 @@ class Metric:
 
 
 METRICS = (
-    Metric("dice", "Dice", higher_is_better=True),
-    Metric("hd95_mm", "Hausdorff 95 (mm)"),
-    Metric("asd_mm", "Avg. Surface (mm)"),
-    Metric("hd95_surface_mm", "Surface HD95 (mm)", in_paper=False),
+    Metric("dice", "Dice", higher_is_better=True, in_paper=True),
+    Metric("hd95_mm", "Hausdorff 95 (mm)", in_paper=True),
+    Metric("asd_mm", "Avg. Surface (mm)", in_paper=True),
+    Metric("hd95_surface_mm", "Surface HD95 (mm)"),
+    Metric("assd_mm", "ASSD (mm)"),
+    Metric("hd_mm", "Hausdorff (mm)"),
+    Metric("nsd", "Surface Dice", higher_is_better=True),
 )
+PAPER_METRICS = tuple(metric for metric in METRICS if metric.in_paper)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +46,13 @@ class TableRow:
         region: the paper's task.
         variant: loss or schedule.
         result: the run; None for a row of the paper that has not been run.
-        statistics: metric -> mean and standard deviation (ddof 0) over the pooled cases; empty without a
-            case.
+        statistics: metric -> summary over the pooled cases; empty without a case.
+        without_empty: the same over the cases in which neither mask is empty; empty without such a case.
         paper: metric -> the paper's; empty where it has no such row.
         cases: number of pooled cases.
         reference_empty: how many of them have an empty reference.
         prediction_empty: how many of them have an empty prediction.
+        either_empty: how many of them have one of the two, or both.
         notes: what sets the row apart from the others.
         best: metrics whose mean is the best of the region.
     """
@@ -53,11 +60,13 @@ class TableRow:
     region: str
     variant: str
     result: RunResult | None
-    statistics: Mapping[str, MeanStd]
     paper: Mapping[str, MeanStd]
+    statistics: Mapping[str, Summary] = field(default_factory=dict)
+    without_empty: Mapping[str, Summary] = field(default_factory=dict)
     cases: int = 0
     reference_empty: int = 0
     prediction_empty: int = 0
+    either_empty: int = 0
     notes: tuple[str, ...] = ()
     best: frozenset[str] = frozenset()
 
@@ -73,10 +82,20 @@ class TableRow:
         """Complete folds of all folds, `3/5`."""
         return f"{len(self.result.complete_folds)}/{self.result.total_folds}" if self.result else ""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The status, unless it is complete, and the notes."""
+        return self.notes if self.status == "complete" else (self.status, *self.notes)
+
 
 def is_complete(result: RunResult) -> bool:
     """Whether every fold of a run is complete."""
     return len(result.complete_folds) == result.total_folds
+
+
+def region_cases(result: RunResult, region: str) -> pd.DataFrame:
+    """One row a case: the rows of `metrics.csv` of one region."""
+    return result.cases[result.cases["region"] == region]
 
 
 def table_row(
@@ -89,22 +108,21 @@ def table_row(
 ) -> TableRow:
     """Pool the cases of a run in one region."""
     if result is None:
-        return TableRow(region, variant, None, statistics={}, paper=paper, notes=tuple(notes))
-    cases = result.cases[result.cases["region"] == region]
-    statistics = {
-        metric.column: MeanStd(float(cases[metric.column].mean()), float(cases[metric.column].std(ddof=0)))
-        for metric in METRICS
-        if len(cases)
-    }
+        return TableRow(region, variant, None, paper, notes=tuple(notes))
+    cases = region_cases(result, region)
+    reference_empty, prediction_empty = (cases[name].astype(bool) for name in _EMPTY)
+    either_empty = reference_empty | prediction_empty
     return TableRow(
         region,
         variant,
         result,
-        statistics=statistics,
-        paper=paper,
+        paper,
+        statistics=_summaries(cases),
+        without_empty=_summaries(cases[~either_empty]),
         cases=len(cases),
-        reference_empty=int(cases["reference_empty"].sum()),
-        prediction_empty=int(cases["prediction_empty"].sum()),
+        reference_empty=int(reference_empty.sum()),
+        prediction_empty=int(prediction_empty.sum()),
+        either_empty=int(either_empty.sum()),
         notes=tuple(notes),
     )
 
@@ -128,21 +146,11 @@ def mark_best(rows: Sequence[TableRow]) -> list[TableRow]:
     return [_with_best(row, best) if row in complete else row for row in rows]
 
 
-def odd_settings(results: Mapping[str, RunResult]) -> dict[str, list[str]]:
-    """Variant -> in what its run differs from most of the others: epochs, seed or nnU-Net's configuration."""
-    settings = {
-        "epochs": {variant: str(result.run.experiment.epochs) for variant, result in results.items()},
-        "seed": {variant: str(result.run.experiment.seed) for variant, result in results.items()},
-        "configuration": {variant: result.run.configuration for variant, result in results.items()},
-    }
-    odd: dict[str, list[str]] = {variant: [] for variant in results}
-    for name, values in settings.items():
-        # Of equally frequent values the largest counts as the usual one: a long training is rarely the slip.
-        usual = max(Counter(values.values()).items(), key=lambda item: (item[1], len(item[0]), item[0]))[0]
-        for variant, value in values.items():
-            if value != usual:
-                odd[variant].append(f"{name} {value}, others {usual}")
-    return odd
+_EMPTY = ("reference_empty", "prediction_empty")
+
+
+def _summaries(cases: pd.DataFrame) -> dict[str, Summary]:
+    return {metric.column: summarize(cases[metric.column]) for metric in METRICS if len(cases)}
 
 
 def _with_best(row: TableRow, best: Mapping[str, str]) -> TableRow:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 
 from gsl_experiments.atomic import replacing
 from gsl_experiments.training.dataloading import PatchBatches
-from gsl_experiments.training.transforms import OUTSIDE
+from gsl_experiments.training.resampled_labels import OUTSIDE
+from gsl_experiments.training.transforms import Augmentation
 
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")  # Okabe and Ito's
 OUTSIDE_COLOUR = "#BBBBBB"
@@ -57,7 +57,7 @@ def picture_of_batches(
         numbers: which batches.
     """
     as_loaded = copy(batches)
-    as_loaded.transforms = ComposeTransforms([])
+    as_loaded.transforms = Augmentation([])
     pairs = [(as_loaded[number], batches[number]) for number in numbers]
     return write_augmentation_picture(pairs, path, class_names=class_names, spacing_mm=spacing_mm)
 

@@ -30,20 +30,15 @@ def common_factor(matrix: NDArray[np.float64]) -> float | None:
     return float(factors.mean()) if np.ptp(factors) < 1e-4 * factors.max() else None
 
 
-def rescale_maps(
-    maps: Float[Tensor, "C ..."], factor: float, spacing_mm: Sequence[float]
-) -> Float[Tensor, "C ..."]:
-    """Divide distances by a factor common to all directions, in place.
+def rescaling(factor: float, spacing_mm: Sequence[float]) -> tuple[float, float]:
+    """Return what distances are multiplied by, and the mm then added, for a factor common to all directions.
 
     A map is 0 at the centres of a mask's outermost voxels, half a voxel inside the edge that divides it from the rest.
     It is the distance to this edge that the factor divides: ``(D - h/2) / factor + h/2``, with h the mean spacing. A
-    map of 0 throughout, which leaves its class out of every boundary loss, stays as it is.
+    map of 0 throughout, which leaves its class out of every boundary loss, has to stay as it is.
     """
     half_voxel = float(np.mean(spacing_mm)) / 2
-    for dtm in maps:
-        if dtm.any():
-            dtm.mul_(1 / factor).add_(half_voxel * (1 - 1 / factor))
-    return maps
+    return 1 / factor, half_voxel * (1 - 1 / factor)
 
 
 def rebuild_maps(

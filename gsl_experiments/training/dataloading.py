@@ -18,17 +18,18 @@ import blosc2
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import torch
-from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gsl_experiments.preprocessing.maps import maps_folder, open_maps
 from gsl_experiments.training.interruption import ignore_signals
-from gsl_experiments.training.transforms import OUTSIDE
+from gsl_experiments.training.resampled_labels import OUTSIDE
+from gsl_experiments.training.transforms import Augmentation
 
 
 class MapDataset(nnUNetDatasetBlosc2):
@@ -75,7 +76,7 @@ class PatchBatches(nnUNetDataLoader):
 
     A batch holds ``data`` (B, channels, *patch), ``target`` (B, 1, *patch), ``dtm`` (B, C, *patch) or None, the
     latter two one tensor a scale where there is deep supervision, and ``keys``, the identifiers of its cases. Beyond
-    the image the target is :data:`~gsl_experiments.training.transforms.OUTSIDE`.
+    the image the target is :data:`~gsl_experiments.training.resampled_labels.OUTSIDE`.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class PatchBatches(nnUNetDataLoader):
         batch_size: int,
         places: Sequence[int],
         oversample_foreground: float,
-        transforms: ComposeTransforms,
+        transforms: Augmentation,
         seed: Sequence[int],
     ) -> None:
         super().__init__(
@@ -105,36 +106,76 @@ class PatchBatches(nnUNetDataLoader):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         """Return this process's share of a batch."""
+        batch = _Batch(len(self.places))
+        keys = []
         with torch.no_grad(), _thread_pools().limit(limits=1):
-            keys, samples = zip(*(self._example(number, place) for place in self.places), strict=True)
+            for place in self.places:
+                seed_everything([*self.seed, number, place])
+                keys.append(str(np.random.choice(self.indices)))  # noqa: NPY002 - as nnU-Net draws
+                batch.add(*self._patch(keys[-1], force_foreground=self.get_do_oversample(place)))
         return {
-            "data": _stack([s["image"] for s in samples]),
-            "target": _stack([s["segmentation"] for s in samples]),
-            "dtm": _stack([s["regression_target"] for s in samples]) if self._data.with_maps else None,
-            "keys": list(keys),
+            "data": batch.tensors["image"],
+            "target": batch.tensors["segmentation"],
+            "dtm": batch.tensors.get("regression_target"),
+            "keys": keys,
         }
 
-    def _example(self, number: int, place: int) -> tuple[str, dict[str, Any]]:
-        seed_everything([*self.seed, number, place])
-        key = str(np.random.choice(self.indices))  # noqa: NPY002 - nnU-Net draws from the global generator
-        return key, self._patch(key, force_foreground=self.get_do_oversample(place))
-
-    def _patch(self, key: str, *, force_foreground: bool) -> dict[str, Any]:
+    def _patch(self, key: str, *, force_foreground: bool) -> tuple[dict[str, Any], list[int]]:
         image, segmentation, _, properties = self._data.load_case(key)
-        lower, upper = self.get_bbox(image.shape[1:], force_foreground, properties["class_locations"])
-        box = [[low, high] for low, high in zip(lower, upper, strict=True)]
-        sample = {
-            "image": torch.from_numpy(crop_and_pad_nd(image, box, 0)).float(),
-            "segmentation": torch.from_numpy(
-                crop_and_pad_nd(segmentation, box, OUTSIDE, cast_cropped_to=np.int16)
-            ),
-        }
+        lower, _ = self.get_bbox(image.shape[1:], force_foreground, properties["class_locations"])
+        plan = self.transforms.plan(self.patch_size[1:] if self.patch_size_was_2d else self.patch_size)
+        frame, read = ([slice(0, 1)] * self.patch_size_was_2d + part for part in (plan.frame, plan.read))
+        part = _Part(image.shape[1:], lower, frame, read)
         maps = self._data.load_maps(key)
-        if maps is not None:
-            sample["regression_target"] = torch.from_numpy(crop_and_pad_nd(maps, box, 0)).float()
+        sample = {"segmentation": part.placed(segmentation, np.int16, OUTSIDE)}
+        if plan.boxed and part.covers_something:
+            plan.params["box"] = part.destination
+            sample["image"] = image[part.source]
+            if maps is not None:
+                sample["regression_target"] = maps.steps(part.source)
+                plan.params["step_mm"] = maps.step_mm
+        else:
+            sample["image"] = part.placed(image, np.float32, 0)
+            if maps is not None:
+                sample["regression_target"] = part.placed(maps, np.float32, 0)
+        tensors = {name: torch.from_numpy(array) for name, array in sample.items()}
         if self.patch_size_was_2d:
-            sample = {name: tensor[:, 0] for name, tensor in sample.items()}
-        return self.transforms(**sample)
+            tensors = {name: tensor[:, 0] for name, tensor in tensors.items()}
+        return self.transforms.carry_out(plan, tensors)
+
+
+class _Part:
+    """A part of a patch, as it is to be read from the arrays of a case.
+
+    Args:
+        shape: of the case.
+        corner: where in it the patch begins, be it before the first voxel.
+        frame: the part of the patch in which it is placed.
+        read: the part of the patch that is read, as far as the case covers it.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], corner: Sequence[int], frame: Sequence[slice], read: Sequence[slice]
+    ) -> None:
+        self.shape = [whole.stop - whole.start for whole in frame]
+        source, destination = [], []
+        for size, begin, whole, wanted in zip(shape, corner, frame, read, strict=True):
+            low = min(max(begin + wanted.start, 0), size)
+            high = max(min(begin + wanted.stop, size), low)
+            source.append(slice(low, high))
+            destination.append(slice(low - begin - whole.start, high - begin - whole.start))
+        self.source = (slice(None), *source)
+        self.destination = tuple(destination)
+        self.covers_something = all(part.start < part.stop for part in self.destination)
+
+    def placed(self, array: Any, dtype: type[np.generic], beyond: int) -> NDArray[Any]:
+        """Return it in its frame, (channels, *frame), with a constant where nothing is read."""
+        values = array[self.source].astype(dtype, copy=False)
+        if list(values.shape[1:]) == self.shape:
+            return values
+        frame = np.full((len(values), *self.shape), beyond, dtype)
+        frame[(slice(None), *self.destination)] = values
+        return frame
 
 
 def load_batches(
@@ -185,8 +226,31 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _stack(samples: list[Any]) -> Any:
-    """Stack samples into a batch, scale by scale where deep supervision has made lists of them."""
-    if isinstance(samples[0], list):
-        return [torch.stack(scale) for scale in zip(*samples, strict=True)]
-    return torch.stack(samples)
+class _Batch:
+    """Samples that are put together, scale by scale where deep supervision has made lists of them.
+
+    Args:
+        size: how many samples there will be.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.added = 0
+        self.tensors: dict[str, Any] = {}
+
+    def add(self, sample: dict[str, Any], flipped: list[int]) -> None:
+        """Copy a sample into the batch, flipped along some axes."""
+        for name, value in sample.items():
+            scales = value if isinstance(value, list) else [value]
+            if not self.added:
+                stacks = [_empty(self.size, scale) for scale in scales]
+                self.tensors[name] = stacks if isinstance(value, list) else stacks[0]
+            stacks = self.tensors[name] if isinstance(value, list) else [self.tensors[name]]
+            for stack, scale in zip(stacks, scales, strict=True):
+                np.copyto(stack[self.added].numpy(), np.flip(scale.numpy(), tuple(flipped)))
+        self.added += 1
+
+
+def _empty(size: int, sample: Tensor) -> Tensor:
+    """Return room for samples; NumPy asks for large pages of memory, which are faster to get than PyTorch's."""
+    return torch.from_numpy(np.empty((size, *sample.shape), sample.numpy().dtype))

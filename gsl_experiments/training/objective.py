@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from gsl_experiments.losses import LossInputs, weighted_combination
+from gsl_experiments.losses import LossInputs, LossOfSums, fused_values, weighted_combination
 
 
 class LossTerms(NamedTuple):
@@ -31,6 +31,7 @@ class Objective(nn.Module):
         boundary: another one, or None for a loss that has no boundary term.
         class_weights: (C,) eq. (13).
         scale_weights: weights of the deep supervision outputs, the full resolution first; ``(1.0,)`` without.
+        compiled: terms that are a :class:`~gsl_experiments.losses.LossOfSums` are compiled, for a GPU.
 
     Attributes:
         alpha: set by the trainer at the start of every epoch.
@@ -45,6 +46,7 @@ class Objective(nn.Module):
         *,
         class_weights: Tensor,
         scale_weights: Sequence[float] = (1.0,),
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.region = region
@@ -52,6 +54,7 @@ class Objective(nn.Module):
         self.scale_weights = tuple(scale_weights)
         self.register_buffer("class_weights", class_weights)
         self.alpha = 1.0
+        self.compiled = compiled
 
     def forward(
         self,
@@ -70,11 +73,26 @@ class Objective(nn.Module):
         return LossTerms(*(torch.stack(values).sum() for values in zip(*terms, strict=True)))
 
     def _at_one_scale(self, logits: Tensor, target: Tensor, dtm: Tensor | None) -> LossTerms:
-        inputs = LossInputs.from_logits(logits, target, dtm=dtm, class_weights=self.class_weights)
-        region = self.region(inputs)
-        if self.boundary is None:
+        region, *others = self._values(logits, target, dtm)
+        if not others:
             return LossTerms(region, region.detach(), torch.zeros_like(region))
-        boundary = self.boundary(inputs)
+        (boundary,) = others
         return LossTerms(
             weighted_combination(region, boundary, self.alpha), region.detach(), boundary.detach()
         )
+
+    def _values(self, logits: Tensor, target: Tensor, dtm: Tensor | None) -> list[Tensor]:
+        """Return the value of each term: together if all are losses of sums, else by their `forward`."""
+        terms = [self.region] if self.boundary is None else [self.region, self.boundary]
+        losses = [term for term in terms if isinstance(term, LossOfSums)]
+        if len(losses) == len(terms):
+            return fused_values(
+                losses,
+                logits,
+                target,
+                dtm=dtm,
+                class_weights=self.class_weights,
+                compiled=self.compiled,
+            )
+        inputs = LossInputs.from_logits(logits, target, dtm=dtm, class_weights=self.class_weights)
+        return [term(inputs) for term in terms]

@@ -153,6 +153,7 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
             instantiate(boundary) if boundary else None,
             class_weights=self._load_class_weights(),
             scale_weights=self._scale_weights(),
+            compiled=self._do_i_compile(),
         ).to(self.device)
 
     def _load_class_weights(self) -> Tensor:
@@ -399,7 +400,13 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
     def _restore_best_weights(self) -> None:
         if self.is_ddp:
             dist.barrier()  # the first process may still be writing them
-        checkpoint = read_checkpoint(Path(self.output_folder) / BEST, self.device)
+        best = Path(self.output_folder) / BEST
+        if not best.exists():
+            self.print_to_log_file(
+                "final checkpoint: the last epoch; the best on the inner split was deleted"
+            )
+            return
+        checkpoint = read_checkpoint(best, self.device)
         self.bare_network().load_state_dict(checkpoint["network_weights"])
         best_epoch = checkpoint["current_epoch"] - 1
         self.print_to_log_file(f"final checkpoint: epoch {best_epoch}, the best on the inner split")

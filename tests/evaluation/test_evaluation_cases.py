@@ -6,8 +6,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from gsl_experiments.errors import UserError
-from gsl_experiments.evaluation import evaluate_case, evaluate_folder
+from gsl_experiments.evaluation import cases, evaluate_case, evaluate_folder
 from gsl_experiments.evaluation.cases import CASE_COLUMNS
+from gsl_experiments.evaluation.label_images import labels_in
 from gsl_experiments.metrics import segmentation_metrics
 
 REGIONS = {"All": (1, 2), "Inner": (2,)}
@@ -149,21 +150,101 @@ def test_two_processes_give_the_same_table(two_folders):
 def test_folders_that_do_not_match(two_folders):
     predictions, references = two_folders
     extra = write_labels(references / "c.nii.gz", boxes())
-    with pytest.raises(UserError, match=r"no prediction in .* for c\.nii\.gz"):
+    with pytest.raises(UserError, match=r"no prediction in .*predictions for c$"):
         evaluate_folder(predictions, references, REGIONS)
     assert set(evaluate_folder(predictions, references, REGIONS, allow_missing_predictions=True)["case"]) == {
         "a",
         "b",
     }
     extra.rename(predictions / "d.nii.gz")
-    with pytest.raises(UserError, match=r"no reference in .* for d\.nii\.gz"):
+    with pytest.raises(UserError, match=r"no reference in .*references for d$"):
         evaluate_folder(predictions, references, REGIONS, allow_missing_predictions=True)
 
 
 def test_folders_that_hold_nothing(two_folders, tmp_path):
-    with pytest.raises(UserError, match=r"nowhere: no \*\.nii\.gz file there"):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
         evaluate_folder(tmp_path / "nowhere", two_folders[1], REGIONS)
-    with pytest.raises(UserError, match=r"no \*\.mha file there"):
-        evaluate_folder(*two_folders, REGIONS, file_ending=".mha")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"empty: no label image there \(\.nii\.gz, \.nii"):
+        evaluate_folder(two_folders[0], tmp_path / "empty", REGIONS)
     with pytest.raises(UserError, match="processes=0"):
         evaluate_folder(*two_folders, REGIONS, processes=0)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd"])
+def test_folders_of_different_endings(two_folders, ending):
+    predictions, references = two_folders
+    expected = evaluate_folder(*two_folders, REGIONS)
+    for file in predictions.glob("*.nii.gz"):
+        sitk.WriteImage(sitk.ReadImage(str(file)), str(predictions / file.name.replace(".nii.gz", ending)))
+        file.unlink()
+    pd.testing.assert_frame_equal(evaluate_folder(predictions, references, REGIONS), expected)
+
+
+def test_grids_are_compared_before_anything_is_measured(two_folders, monkeypatch):
+    """The last case is the wrong one; orientation is part of the grid."""
+    predictions, references = two_folders
+    image = sitk.ReadImage(str(predictions / "b.nii.gz"))
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(predictions / "b.nii.gz"))
+    monkeypatch.setattr(cases, "segmentation_metrics", pytest.fail)
+    message = r"predictions/b\.nii\.gz and .*references/b\.nii\.gz differ in direction"
+    with pytest.raises(UserError, match=message):
+        evaluate_folder(predictions, references, REGIONS)
+    (references / "b.nii.gz").write_text("no image")
+    with pytest.raises(UserError, match=r"references/b\.nii\.gz: damaged or cut off"):
+        evaluate_folder(predictions, references, REGIONS)
+
+
+def test_two_files_of_one_case(two_folders):
+    predictions, references = two_folders
+    write_labels(references / "a.nii", boxes())
+    with pytest.raises(UserError, match=r"a\.nii and .*a\.nii\.gz are of the same case"):
+        evaluate_folder(predictions, references, REGIONS)
+
+
+def test_without_regions_every_label_of_the_references_counts_by_itself(two_folders):
+    predictions, references = two_folders
+    more = boxes()
+    more[0, 0, 0] = 7
+    write_labels(references / "b.nii.gz", more)
+    table = evaluate_folder(predictions, references)
+    assert list(table["region"]) == ["label 1", "label 2", "label 7"] * 2
+    # No label 7 in case a, neither here nor there; in case b it is missed.
+    assert list(table["dice"][table["region"] == "label 7"]) == [1.0, 0.0]
+    assert list(table["reference_empty"][table["region"] == "label 7"]) == [True, False]
+    write_labels(predictions / "a.nii.gz", boxes() * 3)
+    with pytest.raises(UserError, match=r"a\.nii\.gz: label 3 where only \[0, 1, 2, 7\] are known"):
+        evaluate_folder(predictions, references)
+
+
+def test_references_without_any_label(tmp_path):
+    for folder in ("predictions", "references"):
+        write_labels(tmp_path / folder / "a.nii.gz", boxes() * 0)
+    with pytest.raises(UserError, match="references: no label image there holds a label other than 0"):
+        evaluate_folder(tmp_path / "predictions", tmp_path / "references")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+def test_labels_that_occur(dtype):
+    labels = np.array([[[0, 5, 5], [100, 1, 0]]], dtype)
+    assert labels_in(labels) == {0, 1, 5, 100}
+    if dtype is not np.uint8:
+        assert labels_in(-labels) == {0, -1, -5, -100}
+    if dtype is np.int64:
+        assert labels_in(labels * 10**6) == {0, 10**6, 5 * 10**6, 10**8}
+
+
+def test_tolerance_of_the_surface_dice(tmp_path):
+    """Shifted by 2 mm: 32 of 56 contour voxels of the outer box have none of the other at their place."""
+    prediction = write_labels(tmp_path / "p" / "c.nii.gz", boxes(1), spacing_mm=(5, 3, 2))
+    reference = write_labels(tmp_path / "r" / "c.nii.gz", boxes(), spacing_mm=(5, 3, 2))
+    values = [
+        evaluate_case(prediction, reference, {"All": (1, 2)}, nsd_tolerance_mm=tolerance)[0]["nsd"]
+        for tolerance in (0, 1.9, 2)
+    ]
+    # 4 x 4 x 4 has 56 contour voxels. The shifted one shares 4 x 4 of its planes 1 to 3 along the last axis, of which
+    # its own contour keeps 16, 12, 12 and the other's 12, 12, 16: equal are 12 of the middle two planes each, and
+    # those where one has its end plane and the other its rim: 12.
+    assert values == [pytest.approx(36 / 56), pytest.approx(36 / 56), 1.0]

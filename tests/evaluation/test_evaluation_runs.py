@@ -210,6 +210,29 @@ def test_metrics_of_another_version_are_measured_again(results, preprocessed, ad
     assert evaluated == ["001", "case_b"]
 
 
+def test_metrics_with_the_columns_of_an_earlier_version_are_measured_again(
+    results, preprocessed, add_run, evaluated
+):
+    """Its rows are right but lack columns: they may not be mixed with new ones."""
+    path = add_run(folds=(0,))
+    run = find_runs(results)[0]
+    complete = evaluate_run(run, preprocessed)
+    earlier = complete.drop(columns=["assd_mm", "hd_mm", "nsd", "nsd_tolerance_mm"])
+    earlier.to_csv(path / "metrics.csv", index=False)
+    pd.testing.assert_frame_equal(evaluate_run(run, preprocessed), complete, check_exact=True)
+    assert evaluated == ["001", "case_b"] * 2
+    pd.testing.assert_frame_equal(read_metrics(path / "metrics.csv"), complete, check_exact=True)
+
+
+def test_another_tolerance_is_measured_again(results, preprocessed, add_run, evaluated):
+    add_run(folds=(0,))
+    run = find_runs(results)[0]
+    assert set(evaluate_run(run, preprocessed)["nsd"]) == {1.0}
+    assert set(evaluate_run(run, preprocessed, nsd_tolerance_mm=0.5)["nsd_tolerance_mm"]) == {0.5}
+    assert max(evaluate_run(run, preprocessed, nsd_tolerance_mm=0.5)["nsd"]) < 1
+    assert evaluated == ["001", "case_b"] * 2
+
+
 def test_a_reference_that_is_gone(results, preprocessed, add_run):
     add_run()
     (preprocessed / "Dataset007_Boxes" / "gt_segmentations" / "case_c.nii.gz").unlink()

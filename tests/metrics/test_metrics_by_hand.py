@@ -1,5 +1,6 @@
 """Cases small enough to work out on paper, the values that the definitions promise, and refused inputs."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 from gsl_experiments.metrics import (
     SegmentationMetrics,
     asd,
+    assd,
     dice,
+    hd,
     hd95,
     hd95_surface,
     image_diagonal_mm,
+    nsd,
     segmentation_metrics,
 )
 
@@ -48,6 +52,10 @@ def test_line_segments_in_2d():
     assert result.hd95_surface_mm == pytest.approx(3.7, abs=1e-6)
     # (mean(0 0 0) + mean(0 0 0 1 2 3 4)) / 2 = (0 + 10/7) / 2
     assert result.asd_mm == pytest.approx(5 / 7, abs=1e-6)
+    # All ten pixels pooled: 10 / 10; the farthest: 4; within 2 mm: three of P and five of T, 8 / 10
+    assert result.assd_mm == pytest.approx(1.0, abs=1e-6)
+    assert result.hd_mm == pytest.approx(4.0, abs=1e-6)
+    assert result.nsd == pytest.approx(0.8)
     # 2 * 3 / (3 + 7)
     assert result.dice == 0.6
 
@@ -61,6 +69,9 @@ def test_two_single_voxels_of_anisotropic_spacing():
         hd95_mm=pytest.approx(math.sqrt(50), abs=1e-6),
         asd_mm=pytest.approx(math.sqrt(50), abs=1e-6),
         hd95_surface_mm=pytest.approx(math.sqrt(50), abs=1e-6),
+        assd_mm=pytest.approx(math.sqrt(50), abs=1e-6),
+        hd_mm=pytest.approx(math.sqrt(50), abs=1e-6),
+        nsd=0.0,
     )
 
 
@@ -79,6 +90,10 @@ def test_a_cube_inside_a_cube():
     assert result.asd_mm == pytest.approx(
         (1 + (54 + 36 * math.sqrt(2) + 8 * math.sqrt(3)) / 98) / 2, abs=1e-6
     )
+    # Pooled over 26 + 98 voxels, and the 80 of them that are within 1 mm
+    assert result.assd_mm == pytest.approx((26 + 54 + 36 * math.sqrt(2) + 8 * math.sqrt(3)) / 124, abs=1e-6)
+    assert result.hd_mm == pytest.approx(math.sqrt(3), abs=1e-6)
+    assert nsd(prediction, reference, spacing_mm=(1, 1, 1), tolerance_mm=1) == pytest.approx(80 / 124)
 
 
 def test_average_surface_distance_is_from_contour_to_boundary():
@@ -124,19 +139,23 @@ def test_diagonal_of_a_brats_volume():
 def test_one_empty_mask_costs_the_true_diagonal(empty_prediction):
     empty, single = mask((3, 5)), mask((3, 5), (1, 1))
     pair = (empty, single) if empty_prediction else (single, empty)
-    assert segmentation_metrics(*pair, spacing_mm=(4.0, 1.0)) == SegmentationMetrics(0.0, 13.0, 13.0, 13.0)
+    assert segmentation_metrics(*pair, spacing_mm=(4.0, 1.0)) == SegmentationMetrics(
+        0.0, 13.0, 13.0, 13.0, 13.0, 13.0, 0.0
+    )
 
 
 def test_two_empty_masks_agree():
     empty = mask((3, 5, 2))
     assert segmentation_metrics(empty, empty, spacing_mm=(4.0, 1.0, 1.0)) == SegmentationMetrics(
-        1.0, 0.0, 0.0, 0.0
+        1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0
     )
 
 
 def test_a_mask_that_fills_the_image_has_a_volume_but_no_surface():
     full, half = mask((2, 5), ...), mask((2, 5), (slice(None), slice(0, 3)))
-    assert segmentation_metrics(full, full, spacing_mm=(1, 1)) == SegmentationMetrics(1.0, 0.0, 0.0, 0.0)
+    assert segmentation_metrics(full, full, spacing_mm=(1, 1)) == SegmentationMetrics(
+        1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0
+    )
     for pair in ((full, half), (half, full)):
         result = segmentation_metrics(*pair, spacing_mm=(6.0, 1.6))
         # From the full mask: 6 zeros, two pixels at 1.6 and two at 3.2 mm. Rank 0.95 * 9 = 8.55: 3.2.
@@ -152,7 +171,41 @@ def test_the_edge_of_the_image_is_no_surface():
     assert hd95_surface(prediction, reference, spacing_mm=(1, 1)) == pytest.approx(2.0, abs=1e-6)
 
 
-METRIC_FUNCTIONS = (segmentation_metrics, hd95, hd95_surface, asd)
+def test_a_distance_equal_to_the_tolerance_counts():
+    """Three voxels of 0.7 mm, which is a little more than 2.1 in floating point."""
+    prediction, reference = mask((3, 9), (1, 1)), mask((3, 9), (1, 4))
+    assert 3 * 0.7 != 2.1
+    values = [nsd(prediction, reference, spacing_mm=(1, 0.7), tolerance_mm=mm) for mm in (2.09, 2.1)]
+    assert values == [0.0, 1.0]
+
+
+def test_the_larger_surface_weighs_more_in_assd_than_in_asd():
+    """A far speck of one pixel beside a row of ten that are all found."""
+    reference = mask((3, 40), (1, slice(0, 10)))
+    prediction = mask((3, 40), (1, slice(0, 10)), (1, 29))
+    result = segmentation_metrics(prediction, reference, spacing_mm=(1, 1))
+    # The speck is 20 from the row's end. asd: (20 / 11 + 0) / 2; assd: 20 / (11 + 10)
+    assert (result.asd_mm, result.assd_mm) == (pytest.approx(10 / 11), pytest.approx(20 / 21))
+    assert (result.hd_mm, result.nsd) == (20.0, pytest.approx(20 / 21))
+
+
+@pytest.mark.parametrize("metric", [segmentation_metrics, nsd])
+@pytest.mark.parametrize("tolerance_mm", [-1, math.nan, math.inf])
+def test_refused_tolerance(metric, tolerance_mm):
+    name = "tolerance_mm" if metric is nsd else "nsd_tolerance_mm"
+    with pytest.raises(ValueError, match="tolerance in mm must be 0 or more and finite"):
+        metric(mask((3, 3)), mask((3, 3)), spacing_mm=(1, 1), **{name: tolerance_mm})
+
+
+METRIC_FUNCTIONS = (
+    segmentation_metrics,
+    hd95,
+    hd95_surface,
+    asd,
+    assd,
+    hd,
+    functools.partial(nsd, tolerance_mm=1.0),
+)
 
 
 @pytest.mark.parametrize("metric", METRIC_FUNCTIONS)

@@ -1,6 +1,7 @@
 """The paper's numbers, printed as the paper prints them."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,13 @@ def test_the_paper_s_file_is_missing_or_another(tmp_path):
     (tmp_path / "paper.csv").write_text("table,dataset,region,variant,dice_mean\n")
     with pytest.raises(UserError, match="no column dice_std, hd95_mm_mean"):
         read_paper_tables(tmp_path / "paper.csv")
+
+
+def test_the_readme_of_the_paper_s_results_holds_the_same_rows():
+    lines = (PAPER_FILE.parent / "README.md").read_text().splitlines()
+    rows = [line.split(" | ")[2:] for line in lines if re.search(r"\.\d+\) \|$", line)]
+    expected = [
+        [row["variant"], *(f"{row[f'{m}_mean']} ({row[f'{m}_std']})" for m in ("dice", "hd95_mm", "asd_mm"))]
+        for row in PAPER_ROWS
+    ]
+    assert [[*cells[:-1], cells[-1].removesuffix(" |")] for cells in rows] == expected

@@ -3,93 +3,29 @@
 import csv
 import re
 from dataclasses import replace
-from pathlib import Path
 
-import pandas as pd
 import pytest
+from fake_runs import (
+    ASD,
+    DICE,
+    MINUS,
+    NOTHING,
+    PAPER,
+    markdown_rows,
+    run_result,
+    variants,
+    written,
+)
 
-from gsl_experiments.evaluation import Experiment, Run, RunResult
-from gsl_experiments.reporting import PaperTables, read_paper_tables, tables_text, write_tables
+from gsl_experiments.reporting import PaperTables
 from gsl_experiments.reporting.paper import MeanStd
 from gsl_experiments.validation import Exclusion
-
-PAPER_FILE = Path(__file__).resolve().parents[2] / "results" / "paper" / "tables.csv"
-PAPER = read_paper_tables(PAPER_FILE)
-NO_PAPER = PaperTables({})
-
-DICE, HD95, ASD, SURFACE = 3, 4, 5, 6  # columns of a table without the paper's
-NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-
-
-def run_result(
-    loss="gsl",
-    schedule="linear",
-    region="dice_ce",
-    *,
-    dataset="phantom",
-    values=((0.8, 4.0), (0.9, 6.0)),
-    folds=(0, 1),
-    empty=(),
-    regions=("Liver",),
-    suffix="",
-    configuration="3d_fullres",
-    **settings,
-):
-    """A run with one case a (dice, hd95_mm) pair; the surface distances are a half and the double of HD95."""
-    if loss in ("dl", "dice_ce", "gdl"):
-        schedule, region = None, None
-    settings = {"protocol": "paper", "epochs": 250, "seed": 42} | settings
-    name = "_".join(part for part in (loss, schedule, suffix) if part)
-    run = Run(
-        Path("nnUNet_results", "Dataset007_X", f"Trainer__{name}__{configuration}"),
-        Experiment(dataset, loss, schedule, region, suffix=suffix, **settings),
-        dict.fromkeys(regions, (1,)),
-        ".nii.gz",
-    )
-    rows = [
-        {
-            "case": f"case_{index}",
-            "region": name,
-            "fold": folds[index % len(folds)],
-            "dice": dice,
-            "hd95_mm": hd95_mm,
-            "asd_mm": hd95_mm / 2,
-            "hd95_surface_mm": hd95_mm * 2,
-            "reference_empty": index in empty,
-            "prediction_empty": index == 0 and bool(empty),
-        }
-        for index, (dice, hd95_mm) in enumerate(values if folds else ())
-        for name in regions
-    ]
-    columns = ["case", "region", "fold", "dice", "hd95_mm", "asd_mm", "hd95_surface_mm"]
-    cases = pd.DataFrame(rows, columns=[*columns, "reference_empty", "prediction_empty"])
-    return RunResult(run, cases, tuple(folds), 2)
-
-
-def written(tmp_path, results, *, paper=NO_PAPER):
-    """File name below the results folder -> text."""
-    return {
-        file.relative_to(tmp_path).as_posix(): file.read_text()
-        for file in write_tables(results, tmp_path, paper=paper)
-    }
-
-
-def markdown_rows(text, *, table=0):
-    """Cells of one table of a Markdown file, without the header."""
-    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    lines = tables[table].strip().splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def variants(text, **options):
-    return [row[2] for row in markdown_rows(text, **options)]
 
 
 def test_mean_and_standard_deviation_by_hand(tmp_path):
     # Dice 0.8 and 0.9: mean 0.85, deviations +-0.05, std (ddof 0) 0.05. HD95 4 and 6: 5 (1). ASD 2 and 3: 2.5 (0.5).
-    # Surface HD95 8 and 12: 10 (2).
     rows = markdown_rows(written(tmp_path, [run_result()])["phantom/table1.md"])
-    numbers = ["0.8500 (0.0500)", "5.0000 (1.0000)", "2.5000 (0.5000)", "10.000 (2.0000)"]
+    numbers = ["0.8500 (0.0500)", "5.0000 (1.0000)", "2.5000 (0.5000)"]
     assert rows == [["phantom", "Liver", "GSL", *numbers, "2", "2/2", ""]]
 
 
@@ -113,8 +49,8 @@ def test_the_best_mean_is_bold_in_each_metric(tmp_path):
     better_dice = run_result("dl", values=((0.9, 9.0),))
     better_distance = run_result(values=((0.8, 3.0),))
     dl, gsl = markdown_rows(written(tmp_path, [better_dice, better_distance])["phantom/table1.md"])
-    assert [cell.startswith("**") for cell in dl[DICE : SURFACE + 1]] == [True, False, False, False]
-    assert [cell.startswith("**") for cell in gsl[DICE : SURFACE + 1]] == [False, True, True, True]
+    assert [cell.startswith("**") for cell in dl[DICE : ASD + 1]] == [True, False, False]
+    assert [cell.startswith("**") for cell in gsl[DICE : ASD + 1]] == [False, True, True]
 
 
 def test_means_that_print_alike_are_both_bold(tmp_path):
@@ -144,7 +80,7 @@ def test_incomplete_rows_compete_only_on_the_same_folds(tmp_path):
 
 def test_a_run_without_a_complete_fold_has_no_numbers(tmp_path):
     row = markdown_rows(written(tmp_path, [run_result(folds=())])["phantom/table1.md"])[0]
-    assert row[DICE:] == [NOTHING] * 4 + ["0", "0/2", "incomplete: 0/2 folds"]
+    assert row[DICE:] == [NOTHING] * 3 + ["0", "0/2", "incomplete: 0/2 folds"]
 
 
 def test_the_paper_stands_beside_ours_with_the_difference(tmp_path):
@@ -173,7 +109,6 @@ def test_the_paper_stands_beside_ours_with_the_difference(tmp_path):
         "9.0655 (30.530)",
         NOTHING,
         "3.7608 (11.976)",
-        NOTHING,
     ]
     assert rows[0] == [*dl, NOTHING, NOTHING, "not run"]
 
@@ -231,7 +166,7 @@ def test_each_protocol_has_a_table_of_its_own(tmp_path):
     ],
 )
 def test_a_run_with_other_settings_is_marked_and_not_the_best(tmp_path, odd, note):
-    results = [run_result("dl"), run_result("hl"), run_result(values=((0.99, 0.1),), **odd)]
+    results = [run_result("dl"), run_result("hl"), run_result(values=((0.99, 0.1),) * 2, **odd)]
     rows = markdown_rows(written(tmp_path, results)["phantom/table1.md"])
     assert [row[-1] for row in rows] == ["", "", note]
     assert [row[DICE].startswith("**") for row in rows] == [True, True, False]
@@ -243,12 +178,25 @@ def test_of_two_lengths_of_training_the_shorter_is_marked(tmp_path):
     assert [row[-1] for row in rows] == ["epochs 5, others 250", ""]
 
 
-def test_empty_masks_are_counted_under_the_table(tmp_path):
-    results = [run_result("dl"), run_result(empty=(0, 1))]
+def test_empty_masks_are_counted_and_weighed_under_the_table(tmp_path):
+    values = ((0.0, 100.0), (0.8, 4.0), (0.9, 6.0))
+    results = [run_result("dl"), run_result(values=values, empty=(0,)), run_result("hl", empty=(0, 1))]
     files = written(tmp_path, results)
-    note = "Liver, cases with an empty reference / prediction: DL 0 / 0 of 2; GSL 2 / 1 of 2."
-    assert note in files["phantom/table1.md"]
-    assert note in files["phantom/table1.tex"]
+    # Dice (0 + 0.8 + 0.9) / 3 = 0.5667, without the first 0.85; HD95 110 / 3 = 36.667, without 5; ASD half of both.
+    weighed = (
+        "Liver, GSL: 1 of 3 cases have an empty mask (reference 1, prediction 1); means without them: Dice 0.8500 "
+        "instead of 0.5667, Hausdorff 95 (mm) 5.0000 instead of 36.667, Avg. Surface (mm) 2.5000 instead of 18.333."
+    )
+    nothing_left = (
+        "Liver, HL: 2 of 2 cases have an empty mask (reference 2, prediction 1); none is left without them."
+    )
+    for note in (weighed, nothing_left, "Every other row: no case with an empty mask."):
+        assert note in files["phantom/table1.md"]
+        assert note in files["phantom/table1.tex"]
+    lines = list(csv.DictReader(files["phantom/table1.csv"].splitlines()))
+    means = {line["variant"]: line["mean_without_empty"] for line in lines if line["metric"] == "hd95_mm"}
+    assert means == {"DL": "5.0", "HL": "", "GSL": "5.0"}
+    assert "Every row: no case with an empty mask." in written(tmp_path, results[:1])["phantom/table1.md"]
 
 
 def test_every_run_is_named_with_its_settings(tmp_path):
@@ -262,7 +210,7 @@ def test_a_dataset_without_some_of_its_cases_says_so(tmp_path):
     results = [run_result("dl"), replace(run_result(), exclusion=left_out)]
     files = written(tmp_path, results)
     complete, without = markdown_rows(files["phantom/table1.md"])
-    assert (complete[7], without[7]) == ("2", "2 of 3")
+    assert (complete[6], without[6]) == ("2", "2 of 3")
     for text in (files["phantom/table1.md"], files["phantom/table1.tex"].replace(r"\_", "_")):
         assert "2/2 folds, 2 of 3 cases (1 excluded)" in text
         assert "Excluded from the dataset, because of errors in their files: case_9." in text
@@ -271,41 +219,14 @@ def test_a_dataset_without_some_of_its_cases_says_so(tmp_path):
     assert counts == {"DL": ("2", "0"), "GSL": ("2", "1")}
 
 
-def test_latex_is_a_booktabs_table_with_escapes(tmp_path):
-    results = [
-        run_result("dl", regions=("A_b & 5%",)),
-        run_result(regions=("A_b & 5%",), folds=(1,)),
-        run_result("hl", regions=("A_b & 5%",)),
-    ]
-    text = written(tmp_path, results)["phantom/table1.tex"]
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
-    header, *rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text).group(1)
-    for line in (header, *rows):
-        assert len(re.split(r"(?<!\\)&", line)) == len(columns) == 10
-    assert r"Dice $\uparrow$ & Hausdorff 95 (mm) $\downarrow$" in header
-    assert rows[0].startswith(r"phantom & A\_b \& 5\% & DL & \textbf{0.8500 (0.0500)} & ")
-    assert body.count(r"\midrule") == 1
-    assert r"\label{tab:phantom-table1-protocol-paper}" in text
-    for special in "_&%#":
-        outside_comments = re.sub(r"^%.*|(?<!\\)%$", "", text, flags=re.MULTILINE).replace(body, "")
-        assert not re.search(rf"(?<!\\){special}", outside_comments), special
-
-
-def test_latex_brackets_do_not_become_arguments_of_a_line_break(tmp_path):
-    text = written(tmp_path, [run_result(dataset="lits")], paper=PAPER)["lits/table2.tex"]
-    assert "0.9302 (0.1075) {[}$-$0.0802{]}" in text
-    assert "[" not in re.sub(r"\{\[\}", "", text)
-
-
 def test_csv_is_tidy_and_keeps_every_digit(tmp_path):
     third = 1 / 3
     results = [run_result("dl", dataset="lits", values=((third, 4.0), (third, 7.0)), empty=(1,), epochs=5)]
     written(tmp_path, results, paper=PAPER)
     with (tmp_path / "lits" / "table1.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    # One run with four metrics; five rows of the paper that have not been run, with its three metrics.
-    assert len(lines) == 4 + 5 * 3
+    # One run, and five rows of the paper that have not been run, with its three metrics.
+    assert len(lines) == 6 * 3
     dice = lines[0]
     assert (dice["variant"], dice["metric"], dice["status"]) == ("DL", "dice", "complete")
     assert float(dice["mean"]) == third
@@ -320,7 +241,7 @@ def test_csv_is_tidy_and_keeps_every_digit(tmp_path):
         "seed",
     )
     assert [dice[key] for key in counts] == ["2", "1", "1", "2", "2", "5", "42"]
-    not_run = lines[4]
+    not_run = lines[3]
     assert (not_run["variant"], not_run["status"], not_run["mean"]) == ("Dice-CE", "not run", "")
     assert (not_run["paper_mean"], not_run["run"]) == ("0.9287", "")
 
@@ -330,7 +251,7 @@ def test_tables_of_runs_that_are_gone_do_not_stay(tmp_path):
     files = written(tmp_path, [run_result("dl")])
     assert sorted(files) == [
         f"phantom/{name}.{ending}"
-        for name in ("other_runs", "table1", "table2")
+        for name in ("all_metrics", "other_runs", "statistics", "table1", "table2")
         for ending in ("csv", "md", "tex")
     ]
     for name in ("other_runs", "table2"):
@@ -342,14 +263,6 @@ def test_tables_of_runs_that_are_gone_do_not_stay(tmp_path):
 def test_each_dataset_has_a_folder(tmp_path):
     files = written(tmp_path, [run_result(dataset="brats"), run_result(dataset="lits")], paper=PAPER)
     assert {name.partition("/")[0] for name in files} == {"brats", "lits"}
-
-
-def test_the_terminal_shows_the_tables_that_have_rows():
-    text = tables_text([run_result(schedule="step5")], paper=NO_PAPER)
-    assert re.findall(r"^# (.*)", text, flags=re.MULTILINE) == ["Table 2: schedules of the GSL, phantom"]
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 1
-    assert tables_text([], paper=NO_PAPER) == "No run has been trained yet.\n"
 
 
 def test_a_paper_of_one_row_adds_its_columns_only_where_it_belongs(tmp_path):

@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 from training_runs import assert_same, make_trainer
 
 from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
+from gsl_experiments.training.resampled_labels import OUTSIDE
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
-from gsl_experiments.training.transforms import OUTSIDE, by_fixed_algorithms, carry_maps
+from gsl_experiments.training.transforms import Augmentation, by_fixed_algorithms, carry_maps
 
 Configure = Callable[..., DictConfig]
 INITIAL, FINAL = (30, 36, 30), (16, 24, 16)
@@ -95,7 +96,7 @@ def test_the_last_places_of_a_batch_hold_foreground(trainer: nnUNetTrainerGSL) -
         batch_size=3,
         places=(0, 1, 2),
         oversample_foreground=0.33,
-        transforms=lambda **sample: sample,
+        transforms=Augmentation([]),
         seed=[1],
     )
     has_foreground = torch.stack([(batches[n]["target"] > 0).flatten(1).any(1) for n in range(20)])
@@ -120,18 +121,84 @@ def test_examples_are_those_of_nnunets_own_loader(trainer: nnUNetTrainerGSL) -> 
         seed_everything([1, number, 0])
         expected = stock.generate_train_batch()
         assert batch["keys"] == list(expected["keys"])
-        assert torch.equal(batch["data"], expected["data"])
+        torch.testing.assert_close(batch["data"], expected["data"], rtol=1e-5, atol=1e-5)
         inside = batch["target"] != OUTSIDE
         assert torch.equal(batch["target"][inside], expected["target"][inside].to(batch["target"].dtype))
         assert not expected["target"][~inside].any()
 
 
+@pytest.mark.slow
+def test_volumes_and_intensities_are_distributed_as_in_nnunets_loader(trainer: nnUNetTrainerGSL) -> None:
+    """360 examples each of other random numbers; means differ by less than 4.5 standard errors, 5 quantities each."""
+    stock = nnUNetDataLoader(
+        nnUNetDatasetBlosc2(trainer.preprocessed_dataset_folder),
+        3,
+        INITIAL,
+        FINAL,
+        trainer.label_manager,
+        oversample_foreground_percent=0.33,
+        transforms=nnunet_transforms(trainer),
+    )
+    ours = make_batches(trainer)
+    seed_everything([17])
+    expected = torch.cat([moments(stock.generate_train_batch()) for _ in range(120)])
+    found = torch.cat([moments(ours[number]) for number in range(120)])
+    error = (found.var(0) / len(found) + expected.var(0) / len(expected)).sqrt()
+    assert ((found.mean(0) - expected.mean(0)).abs() < 4.5 * error).all()
+
+
+def moments(batch: dict[str, Any]) -> torch.Tensor:
+    """(B, 5): volume fractions of three classes, mean and mean square of the intensities."""
+    fractions = [(batch["target"] == label).float().flatten(1).mean(1) for label in (1, 2, 3)]
+    powers = [batch["data"].pow(power).flatten(1).mean(1) for power in (1, 2)]
+    return torch.stack(fractions + powers, 1)
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.5, 1.0, 1.0)])
+def test_what_is_not_read_makes_no_difference(
+    trainer: nnUNetTrainerGSL, spacing_mm: tuple[float, float, float]
+) -> None:
+    """Oracle: the whole patch is loaded, and then transformed with the same random numbers."""
+    ours = make_batches(trainer, places=(0,))
+    ours.transforms = carry_maps(nnunet_transforms(trainer), None, spacing_mm=spacing_mm)
+    whole = make_batches(trainer, places=(0,))
+    whole.transforms = Augmentation([])
+    resampled = 0
+    for number in range(12):
+        batch, loaded = ours[number], whole[number]
+        expected = ours.transforms(
+            image=loaded["data"][0], segmentation=loaded["target"][0], regression_target=loaded["dtm"][0]
+        )
+        assert torch.equal(batch["target"][0], expected["segmentation"])
+        torch.testing.assert_close(batch["data"][0], expected["image"], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(batch["dtm"][0], expected["regression_target"], rtol=1e-4, atol=1e-3)
+        resampled += int((batch["dtm"] * 16 % 1 != 0).any())
+    assert 0 < resampled < 12
+
+
+def test_slices_of_a_case_are_loaded_without_their_axis(trainer: nnUNetTrainerGSL) -> None:
+    transforms = nnUNetTrainerGSL.get_training_transforms((20, 16), (-1, 1), None, (0, 1), False)
+    batches = PatchBatches(
+        MapDataset(trainer.preprocessed_dataset_folder),
+        (30, 24),
+        (20, 16),
+        trainer.label_manager,
+        batch_size=2,
+        places=(0, 1),
+        oversample_foreground=0.5,
+        transforms=carry_maps(by_fixed_algorithms(transforms), None, spacing_mm=(1.0, 1.0)),
+        seed=[1],
+    )
+    for batch in first_batches(batches, 8):
+        assert batch["data"].shape[2:] == batch["target"].shape[2:] == batch["dtm"].shape[2:] == (20, 16)
+        assert (batch["dtm"][(batch["target"] == OUTSIDE).expand_as(batch["dtm"])] == 0).all()
+
+
 def test_cases_are_drawn_evenly(trainer: nnUNetTrainerGSL) -> None:
     """Six cases, 600 draws: each has 100, give or take five standard deviations of the binomial distribution."""
     batches = make_batches(trainer, with_maps=False)
-    batches._patch = lambda key, force_foreground: {  # type: ignore[method-assign]
-        name: torch.zeros(1) for name in ("image", "segmentation", "regression_target")
-    }
+    names = ("image", "segmentation", "regression_target")
+    batches._patch = lambda key, force_foreground: ({name: torch.zeros(1) for name in names}, [])  # type: ignore[method-assign]
     keys, counts = np.unique([key for n in range(200) for key in batches[n]["keys"]], return_counts=True)
     assert len(keys) == len(list(Path(trainer.preprocessed_dataset_folder).glob("*_seg.b2nd")))
     assert (np.abs(counts - 100) < 5 * np.sqrt(600 * 1 / 6 * 5 / 6)).all()

@@ -67,3 +67,23 @@ def test_only_the_total_carries_a_gradient() -> None:
     assert terms.total.requires_grad
     assert not terms.region.requires_grad
     assert not terms.boundary.requires_grad
+
+
+class MeanProbability(torch.nn.Module):
+    """A user's loss: only `forward`, and no function of sums that the trainer knows."""
+
+    def forward(self, inputs: LossInputs) -> torch.Tensor:
+        return inputs.probs[:, 1].mean()
+
+
+def test_a_loss_that_has_only_a_forward_goes_with_one_of_sums() -> None:
+    logits, target, dtm = batch()
+    objective = Objective(DiceCELoss(), MeanProbability(), class_weights=WEIGHTS)
+    objective.alpha = 0.25
+    terms = objective([logits.requires_grad_()], [target], [dtm])
+    terms.total.backward()
+    torch.testing.assert_close(terms.boundary, logits.detach().softmax(1)[:, 1].mean())
+    region = DiceCELoss()(LossInputs.from_logits(logits.detach(), target))
+    torch.testing.assert_close(terms.total, 0.25 * region + 0.75 * terms.boundary)
+    assert logits.grad is not None
+    assert logits.grad.any()

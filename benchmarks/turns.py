@@ -1,0 +1,74 @@
+"""Contestants that take turns in one process, and the rows that every benchmark returns."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+"""One contestant on one piece of work: ``line`` (the work), ``contestant``, ``seconds`` (one number a repetition);
+``peak_mb``, ``value`` and ``note`` where there are such; ``missing`` says why nothing was measured."""
+
+
+class DisagreementError(Exception):
+    """Two contestants that compute the same thing found different results: their times mean nothing."""
+
+
+def in_turns(
+    line: str, contestants: Mapping[str, Callable[[], Any]], *, repetitions: int, warmups: int = 1
+) -> list[Row]:
+    """Time contestants one after the other, again and again, every other round in reverse order.
+
+    Args:
+        line: the work that all do.
+        contestants: name -> the work.
+        repetitions: rounds that count.
+        warmups: rounds before them that do not.
+
+    Returns:
+        A row a contestant; the same repetition of two rows was taken side by side.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for repetition in range(-warmups, repetitions):
+        for name in sorted(contestants, reverse=repetition % 2 == 1):
+            gc.collect()
+            started = time.perf_counter()
+            contestants[name]()
+            taken = time.perf_counter() - started
+            if repetition >= 0:
+                seconds[name].append(taken)
+    return [{"line": line, "contestant": name, "seconds": seconds[name]} for name in contestants]
+
+
+def missing_row(line: str, contestant: str, reason: str = "not installed") -> Row:
+    """Return the row of a contestant that could not take part."""
+    return {"line": line, "contestant": contestant, "seconds": [], "missing": reason}
+
+
+def missing_modules(modules: Sequence[str]) -> list[str]:
+    """Return those that cannot be imported."""
+    return [module for module in modules if find_spec(module) is None]
+
+
+def peak_mb(work: Callable[[], Any]) -> float | None:
+    """Return the most memory that work holds beyond what the process held before; None if not on Linux."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc's: gives back what is free, which would not count otherwise
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is held now
+    before = _memory_kb(status, "VmRSS")
+    work()
+    return round((_memory_kb(status, "VmHWM") - before) * 1024 / 1e6, 1)
+
+
+def _memory_kb(status: Path, name: str) -> int:
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))

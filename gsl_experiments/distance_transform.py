@@ -1,0 +1,184 @@
+"""The exact Euclidean distance transform behind `distance`, compiled at its first call and kept on disk.
+
+The squared distance to a set of voxels is taken axis by axis. Along the first axis it is that to the next voxel of the
+set in the same row. Along each other axis, every value f_q so far opens a parabola f_q + (x - q)^2, and the lowest one
+at x is the new value: Felzenszwalb and Huttenlocher, "Distance transforms of sampled functions" (2012). The time is
+linear in the voxels. Rows and planes without a voxel of the set are left out, because they open no parabola.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Box = tuple[int, int, int, int]  # first and behind the last plane, first and behind the last row
+LINES_AT_ONCE = 16  # neighbouring lines of one cache line
+PARTS_A_THREAD = 4  # some parts take longer than others
+VOXELS_A_THREAD = 1 << 18
+
+
+def write_signed_distance(
+    mask: NDArray[np.bool_], spacing_mm: Sequence[float], dtm: NDArray[np.float32], *, threads: int
+) -> None:
+    """Write the distance in mm to the mask's boundary, negative inside the mask, into `dtm`.
+
+    Args:
+        mask: three axes, contiguous, neither empty nor full.
+        spacing_mm: in the order of the axes.
+        dtm: contiguous, of the mask's shape.
+        threads: the most threads to use.
+    """
+    box = _box_of_boundary(mask)
+    z_mm, y_mm, x_mm = spacing_mm
+    threads = max(1, min(threads, mask.size // VOXELS_A_THREAD))
+    parts = PARTS_A_THREAD * threads if threads > 1 else 1
+
+    def in_parts(work: Callable[..., None], first: int, last: int, *arguments: Any) -> None:
+        edges = [first + (last - first) * part // parts for part in range(parts + 1)]
+        if parts == 1:
+            work(first, last, *arguments)
+        else:
+            list(pool.map(lambda begin, end: work(begin, end, *arguments), edges[:-1], edges[1:]))
+
+    with ThreadPoolExecutor(threads) as pool:  # it starts its threads with their first work
+        in_parts(along_rows, box[0], box[1], mask, dtm, x_mm, box)
+        in_parts(across_rows, box[0], box[1], dtm, y_mm, box)
+        in_parts(across_planes, 0, mask.shape[1], mask, dtm, z_mm, box)
+
+
+def _box_of_boundary(mask: NDArray[np.bool_]) -> Box:
+    """Return planes and rows that hold the boundary: those that hold the mask, at most one away from its outside."""
+    bounds = []
+    for others in ((1, 2), (0, 2)):
+        inside = np.flatnonzero(mask.any(axis=others))
+        outside = np.flatnonzero(~mask.all(axis=others))
+        bounds += [max(inside[0], outside[0] - 1), min(inside[-1], outside[-1] + 1) + 1]
+    first_plane, behind_planes, first_row, behind_rows = (int(bound) for bound in bounds)
+    return first_plane, behind_planes, first_row, behind_rows
+
+
+def _along_rows(
+    first: int, last: int, mask: NDArray[np.bool_], squared: NDArray[np.float32], spacing_mm: float, box: Box
+) -> None:
+    """Squared distance to the next boundary voxel of the same row, for the box's rows of planes first to last - 1."""
+    planes, rows, columns = mask.shape
+    surrounded = np.empty(columns, np.bool_)  # by the mask, as far as the neighbouring rows go
+    for z in range(first, last):
+        for y in range(box[2], box[3]):
+            surrounded[:] = True
+            for next_z in range(max(z - 1, 0), min(z + 2, planes)):
+                for next_y in range(max(y - 1, 0), min(y + 2, rows)):
+                    for x in range(columns):
+                        surrounded[x] &= mask[next_z, next_y, x]
+            distance = np.inf
+            for x in range(columns):
+                interior = surrounded[x] and (x == 0 or surrounded[x - 1])
+                interior = interior and (x == columns - 1 or surrounded[x + 1])
+                distance = 0.0 if mask[z, y, x] and not interior else distance + spacing_mm
+                squared[z, y, x] = distance * distance
+            distance = np.inf
+            for x in range(columns - 1, -1, -1):
+                distance = 0.0 if squared[z, y, x] == 0.0 else distance + spacing_mm
+                squared[z, y, x] = min(squared[z, y, x], distance * distance)
+
+
+def _across_rows(first: int, last: int, squared: NDArray[np.float32], spacing_mm: float, box: Box) -> None:
+    """Take the second axis into account, in planes first to last - 1."""
+    _, rows, columns = squared.shape
+    before, after = np.empty((LINES_AT_ONCE, rows)), np.empty((LINES_AT_ONCE, rows), np.float32)
+    lowest, opens = np.empty(rows, np.int64), np.empty(rows, np.int64)
+    halves = np.zeros(rows)
+    halves[1:] = 0.5 / (spacing_mm**2 * np.arange(1, rows))
+    for z in range(first, last):
+        for left in range(0, columns, LINES_AT_ONCE):
+            lines = min(LINES_AT_ONCE, columns - left)
+            for y in range(box[2], box[3]):
+                for line in range(lines):
+                    before[line, y] = squared[z, y, left + line]
+            for line in range(lines):
+                lower_envelope(
+                    before[line], box[2], box[3], spacing_mm**2, halves, after[line], lowest, opens
+                )
+            for y in range(rows):
+                for line in range(lines):
+                    squared[z, y, left + line] = after[line, y]
+
+
+def _across_planes(
+    first: int, last: int, mask: NDArray[np.bool_], squared: NDArray[np.float32], spacing_mm: float, box: Box
+) -> None:
+    """Take the third axis into account, in rows first to last - 1, then the root and the sign."""
+    planes, _, columns = squared.shape
+    before, after = np.empty((LINES_AT_ONCE, planes)), np.empty((LINES_AT_ONCE, planes), np.float32)
+    lowest, opens = np.empty(planes, np.int64), np.empty(planes, np.int64)
+    halves = np.zeros(planes)
+    halves[1:] = 0.5 / (spacing_mm**2 * np.arange(1, planes))
+    for y in range(first, last):
+        for left in range(0, columns, LINES_AT_ONCE):
+            lines = min(LINES_AT_ONCE, columns - left)
+            for z in range(box[0], box[1]):
+                for line in range(lines):
+                    before[line, z] = squared[z, y, left + line]
+            for line in range(lines):
+                lower_envelope(
+                    before[line], box[0], box[1], spacing_mm**2, halves, after[line], lowest, opens
+                )
+                for z in range(planes):
+                    after[line, z] = np.sqrt(after[line, z])
+            for z in range(planes):
+                for line in range(lines):
+                    distance = after[line, z]
+                    squared[z, y, left + line] = 0.0 - distance if mask[z, y, left + line] else distance
+
+
+def _lower_envelope(
+    before: NDArray[np.float64],
+    first: int,
+    last: int,
+    squared_spacing: float,
+    halves: NDArray[np.float64],
+    after: NDArray[np.float32],
+    lowest: NDArray[np.int64],
+    opens: NDArray[np.int64],
+) -> None:
+    """Write min_q before[q] + squared_spacing (x - q)^2, q from first to last - 1, into after[x].
+
+    `halves` holds 1 / (2 squared_spacing d) at d, because divisions are slow; `lowest` and `opens` are room for the
+    parabolas of the envelope and for the first x at which each is the lowest.
+    """
+    size = after.size
+    top = -1
+    for q in range(first, last):
+        if before[q] == np.inf:
+            continue
+        x = 0
+        while top >= 0:
+            p = lowest[top]
+            crossing = (before[q] - before[p]) * halves[q - p] + 0.5 * (q + p)
+            x = int(np.floor(min(max(crossing, -1.0), float(size)))) + 1
+            if x > opens[top]:
+                break
+            top -= 1
+            x = 0
+        if x < size:
+            top += 1
+            lowest[top], opens[top] = q, x
+    if top < 0:
+        after[:] = np.inf
+        return
+    for parabola in range(top + 1):
+        q = lowest[parabola]
+        for x in range(opens[parabola], size if parabola == top else opens[parabola + 1]):
+            after[x] = before[q] + squared_spacing * (x - q) ** 2
+
+
+_compiled = njit(nogil=True, cache=True)
+lower_envelope = _compiled(_lower_envelope)
+along_rows = _compiled(_along_rows)
+across_rows = _compiled(_across_rows)
+across_planes = _compiled(_across_planes)

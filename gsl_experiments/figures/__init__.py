@@ -1,0 +1,1 @@
+"""Figures of runs: cases, distributions, curves, schedules, weights, surfaces and ranks."""

@@ -1,0 +1,260 @@
+"""The benchmarks at tiny sizes: lines run, a disagreement is loud, and the page says what was found. No times."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import (
+    cost,
+    dtm,
+    gpu_epoch,
+    gpu_steps,
+    growth,
+    growth_page,
+    imports,
+    loader_example,
+    one_line,
+    page,
+    run,
+    turns,
+)
+from benchmarks.lines import GROWTH, LINES, Line, Target
+from benchmarks.turns import DisagreementError, in_turns, missing_row
+from gsl_experiments.gpu_check.blocks import Row
+from gsl_experiments.gpu_check.setting import Setting
+
+
+def row(contestant: str, *seconds: float, line: str = "work", **more: Any) -> turns.Row:
+    return {"line": line, "contestant": contestant, "seconds": list(seconds)} | more
+
+
+def result(*rows: turns.Row, failure: str | None = None) -> dict[str, Any]:
+    about = {"measured": "2026-01-02T03:04:05", "sources": "abc", "load_before": 2.5}
+    return about | {"failure": failure, "rows": list(rows)}
+
+
+def machine(**lines: dict[str, Any]) -> dict[str, Any]:
+    about = {"name": "Abacus, 2 cores", "slug": "abacus", "gpu": False, "cores": 2, "memory_gb": 24}
+    return about | {"packages": {"torch": "9.9"}, "lines": lines}
+
+
+class TestTurns:
+    def test_every_other_round_goes_in_reverse(self) -> None:
+        calls: list[str] = []
+        rows = in_turns(
+            "work", {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repetitions=2
+        )
+        assert "".join(calls) == "ba" + "ab" + "ba"  # the first round warms up
+        assert [(r["contestant"], len(r["seconds"])) for r in rows] == [("a", 2), ("b", 2)]
+
+    def test_peak_memory_is_what_the_work_adds(self) -> None:
+        held = np.ones(10_000_000)
+        peak = turns.peak_mb(lambda: np.ones(5_000_000).sum())
+        assert peak == pytest.approx(40, abs=4)  # 8 bytes each
+        assert held.all()
+
+
+class TestLines:
+    def test_distance_maps(self) -> None:
+        rows = dtm.measure({"tiny": ((12, 14, 16), 3, (2.0, 1.0, 1.0))}, repetitions=1)
+        assert {r["contestant"] for r in rows} == {
+            "gsl_experiments",
+            "SimpleITK",
+            "SciPy",
+            "edt",
+        }  # no voxels of 1 mm
+        assert {r["line"] for r in rows} == {"tiny, 12 x 14 x 16, 3 classes"}
+
+    def test_distance_maps_that_disagree(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        maps = dtm.signed_distance_maps
+        monkeypatch.setattr(dtm, "signed_distance_maps", lambda *arguments: 1.001 * maps(*arguments))
+        with pytest.raises(DisagreementError, match=r"gsl_experiments and SimpleITK differ by 1\.0e-03"):
+            dtm.measure({"tiny": ((12, 14, 16), 2, (1.0, 1.0, 1.0))}, repetitions=1)
+
+    def test_a_missing_peer_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dtm, "missing_modules", lambda modules: list(modules))
+        rows = dtm.measure({"tiny": ((12, 14, 16), 2, (1.0, 1.0, 1.0))}, repetitions=1)
+        missing = {r["contestant"]: r["missing"] for r in rows if not r["seconds"]}
+        assert missing == {"edt": "not installed", "mist-medical": "not installed"}
+
+    def test_imports(self) -> None:
+        rows = imports.measure(["gpu_check"], repetitions=1, stock_help=False)
+        assert [r["contestant"] for r in rows] == ["gsl_experiments", "Python alone", "nnU-Net", "gpu_check"]
+        assert all(len(r["seconds"]) == 1 for r in rows)
+
+    def test_loading(self) -> None:
+        rows = loader_example.measure(setting=((8, 16, 16), 2, 1), batches=2, repetitions=1)
+        assert [r["contestant"] for r in rows] == ["gsl_experiments", "nnU-Net"]
+        assert [r["value"] for r in rows] == [r["seconds"][0] / 2 for r in rows]
+
+    def test_steps_and_epochs_of_a_gpu_on_the_cpu(self) -> None:
+        tiny = Setting(1, 2, 2, (16, 16, 16), 4, (1.0, 1.0, 1.0))
+        rows = gpu_epoch.measure(device="cpu", setting=tiny, steps=1, repetitions=1)
+        assert [r["contestant"] for r in rows] == [
+            "gsl_experiments",
+            "nnU-Net",
+            "gsl_experiments, the same batch again",
+        ]
+
+    def test_rows_of_the_gpu_check(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = [Row("gsl", {"milliseconds": 250.0, "peak_gib": 1.0}), Row("bl", {}, "out of memory")]
+        monkeypatch.setattr(gpu_steps, "run_block", lambda block, device: found)
+        assert gpu_steps.measure(device="cpu", blocks=["steps"]) == [
+            row("gsl", 0.25, line="steps", peak_mb=pytest.approx(1073.741824)),
+            missing_row("steps", "bl", "out of memory"),
+        ]
+
+    @pytest.mark.parametrize("name", GROWTH)
+    def test_growth(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        by_classes = growth.CURVES[name].grows != "voxels"
+        monkeypatch.setitem(growth.CURVES, name, growth.CURVES[name].at(16 if by_classes else 2))
+        rows = growth.measure(name, points=(2, 3) if by_classes else (16, 20), repetitions=1)
+        assert {r["x"] for r in rows} == ({2, 3} if by_classes else {4096, 8000})
+        assert all(r["grows"] == growth.CURVES[name].grows for r in rows)
+
+    def test_names_of_targets_are_those_of_rows(self) -> None:
+        assert [target.row for target in LINES["dtm"].targets[::2]] == [
+            dtm.line_of(name, case) for name, case in dtm.CASES.items()
+        ]
+        assert set(GROWTH) == set(growth.CURVES)
+
+
+TWO_LINES = {"quick": Line("Quick", "nothing"), "on a GPU": Line("Fast", "nothing", gpu=True)}
+
+
+class TestRun:
+    def test_what_has_been_measured_with_the_same_sources_is_kept(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(run, "fingerprint", lambda: "abc")
+        done = {"quick": result()}
+        assert run.to_measure(TWO_LINES, [], done, gpu=False) == []
+        assert run.to_measure(TWO_LINES, ["quick"], done, gpu=False) == ["quick"]
+        assert run.to_measure(TWO_LINES, ["all"], done, gpu=True) == ["quick", "on a GPU"]
+        assert run.to_measure(TWO_LINES, [], {"quick": result(failure="x")}, gpu=False) == ["quick"]
+        monkeypatch.setattr(run, "fingerprint", lambda: "def")
+        assert run.to_measure(TWO_LINES, [], done, gpu=False) == ["quick"]
+
+    def test_a_disagreement_ends_with_status_1_and_is_on_the_page(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        failed = result(failure="benchmarks.turns.DisagreementError: a and b differ")
+        monkeypatch.setattr(run, "measure_apart", lambda name: failed | {"took_seconds": 1.0})
+        assert run.main(["dtm", "--folder", str(tmp_path)]) == 1
+        assert "error: dtm: benchmarks.turns.DisagreementError: a and b differ" in capsys.readouterr().err
+        assert "**Failed:** benchmarks.turns.DisagreementError" in (tmp_path / "README.md").read_text()
+        (file,) = tmp_path.glob("*.json")
+        assert json.loads(file.read_text())["lines"]["dtm"]["failure"] == failed["failure"]
+
+    def test_the_process_of_a_line_says_why_it_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(run, "LINE_MODULE", "benchmarks.no_such_module")
+        assert "No module named benchmarks.no_such_module" in run.measure_apart("imports")["failure"]
+
+    def test_an_unknown_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            run.main(["dmt"])
+        assert "dmt: no such line; there are all, loss, " in capsys.readouterr().err
+
+    def test_one_line_writes_its_rows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dtm, "measure", lambda: [row("a", 1.0)])
+        one_line.main("dtm", str(tmp_path / "rows.json"))
+        assert json.loads((tmp_path / "rows.json").read_text()) == [row("a", 1.0)]
+
+
+TARGET = Target("work", 0.5, ("fast", "slow", "absent"))
+LINES_OF_PAGE = {
+    "one": Line("One", "nothing", targets=(TARGET, Target("work", 2.0))),
+    "two": Line("Two", "nothing"),
+    "three": Line("Three", "nothing", targets=(TARGET,), gpu=True),
+}
+
+
+class TestPage:
+    rows = (
+        row("gsl_experiments", 0.9, 1.0, 1.4, peak_mb=3.0),
+        row("fast", 3.0, 4.0, 6.0, peak_mb=7.0),
+        row("slow", 9.0),
+        missing_row("work", "absent"),
+    )
+
+    def test_ratio_is_to_the_best_of_the_peers(self) -> None:
+        assert page.ratio(self.rows, TARGET) == (0.25, "fast")  # medians 1 and 4
+        assert page.ratio(self.rows[:1], TARGET) is None
+        assert page.ratio(self.rows[1:], TARGET) is None
+        assert page.ratio(self.rows, Target("work", 2.0)) == (1.0, "")
+
+    def test_the_worst_of_all_ours(self) -> None:
+        rows = [row("train", 1.0), row("demo", 3.0), row("nnU-Net: nnUNetv2_train", 9.0)]
+        assert page.ratio(rows, Target("work", 2.0, ours=None)) == (3.0, "")
+
+    def test_page(self) -> None:
+        text = page.render([machine(one=result(*self.rows))], LINES_OF_PAGE)
+        assert "## Abacus, 2 cores" in text
+        assert "measured 2026-01-02" in text
+        assert "Load average of the machine before: 2.5 on 2 cores, **busy with other work**" in text
+        assert "| One: work | fast | ≤ 0.5 | 0.25 | met |" in text
+        assert "| One: work | - | ≤ 2 s | 1 s | met |" in text
+        assert "| Three: work | fast, slow, absent | ≤ 0.5 | not measured |  |" in text
+        assert "| work | seconds, median (least to most) | times ours | peak memory, MB |" in text
+        assert "| fast | 4 (3 to 6) | 4.00 | 7 |" in text
+        assert "| absent | not installed |  |  |" in text
+        assert "- Two: `make bench LINES=two`" in text
+        assert "- Three: needs a GPU: `make bench LINES=three`" in text
+
+    def test_a_missed_target_names_the_gap(self) -> None:
+        slow = (row("gsl_experiments", 3.0), row("fast", 4.0))
+        text = page.render([machine(one=result(*slow))], LINES_OF_PAGE)
+        assert "| One: work | fast | ≤ 0.5 | 0.75 | **not met**, 1.50 times it |" in text
+        assert "| One: work | - | ≤ 2 s | 3 s | **not met**, 1.50 times it |" in text
+
+    def test_a_failed_line_shows_no_times(self) -> None:
+        text = page.render([machine(one=result(*self.rows, failure="they differ"))], LINES_OF_PAGE)
+        assert "**Failed:** they differ" in text
+        assert "4 (3 to 6)" not in text
+        assert "met |" not in text
+
+
+class TestGrowth:
+    def test_exponent_of_a_square(self) -> None:
+        rows = [row("a", 3.0 * x**2, x=x, peak_mb=10.0 * x) for x in (2, 4, 8)]
+        assert growth_page.exponent(rows, "seconds") == pytest.approx(2.0)
+        assert growth_page.exponent(rows, "peak_mb") == pytest.approx(1.0)
+        assert growth_page.exponent(rows[:1], "seconds") is None
+
+    def test_table_and_figure(self, tmp_path: Path) -> None:
+        points = [
+            row(name, power * float(x), x=x, grows="voxels", peak_mb=float(x), line="curve")
+            for name, power in (("gsl_experiments", 1.0), ("SciPy", 5.0))
+            for x in (1000, 8000)
+        ]
+        results = {"dtm_volume": result(*points)}
+        text = growth_page.section(results)
+        assert (
+            "| curve | gsl_experiments | 10^3: 1e+03 s, 1000 MB | 20^3: 8e+03 s, 8000 MB | "
+            "voxels^1.00 | voxels^1.00 | linear or less |" in text
+        )
+        assert "`make bench-growth LINES=loss_classes`" in text
+        file = growth_page.draw(results, tmp_path / "growth.svg")
+        assert file is not None
+        assert "slope 1.00" in "".join(ET.parse(file).getroot().itertext()) or "<path" in file.read_text()
+        assert growth_page.draw({}, tmp_path / "none.svg") is None
+
+
+class TestCost:
+    def test_hundred_trainings(self) -> None:
+        # 10 rows x 5 folds each; 250 epochs x 23 steps and 200 x 66
+        lits, brats = cost.trainings_of("lits"), cost.trainings_of("brats")
+        assert (lits.count, lits.steps, lits.validation_steps) == (50, 50 * 250 * 23, 50 * 250 * 10)
+        assert (brats.count, brats.steps) == (50, 50 * 200 * 66)
+
+    def test_hours(self) -> None:
+        # one second a step: (287500 + 125000 / 3) s = 91.4 h and (660000 + 100000 / 3) s = 192.6 h
+        loading = row("gsl_experiments", 16.0, value=2.0)
+        text = cost.section({"loader": result(loading)}, {"lits": 1.0, "brats": 1.0}, price=2.0)
+        assert "| LiTS | 50 | 287500 | 1 | 91 | 11 | not measured | 183 |" in text
+        assert "| BraTS | 50 | 660000 | 1 | 193 | 24 | 2.0 a GPU | 385 |" in text
+        assert "| both | 100 |  |  | 284 | 36 |  | 568 |" in text
