@@ -193,7 +193,6 @@ def _check_standard(dataset: RawDataset, regions: Regions, tmp_path: Path) -> No
         tmp_path / "references",
         raw_regions(description),
         processes=1,
-        file_ending=ending,
         known_labels=label_map(description).keys(),
     ).set_index(["case", "region"])
     assert set(table.index.get_level_values("region")) == set(regions)

@@ -107,7 +107,6 @@ def test_every_layout_gives_the_same_binary_dataset(edition: str, tmp_path: Path
         tmp_path / "references",
         raw_regions(description),
         processes=1,
-        file_ending=ending,
         known_labels=label_map(description).keys(),
     )
     assert set(table["region"]) == {"Liver"}
