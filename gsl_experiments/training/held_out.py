@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def predict_held_out(
     predictor = _predictor(trainer)
     _, held_out = trainer.do_split()
     if trainer.is_ddp:
-        held_out = held_out[dist.get_rank() :: dist.get_world_size()]
+        held_out = share_of(held_out, dist.get_rank(), dist.get_world_size())
     missing = [case for case in held_out if not (keep and (folder / f"{case}{ending}").exists())]
     dataset = MapDataset(trainer.preprocessed_dataset_folder, list(missing), with_maps=False)
 
@@ -88,6 +89,11 @@ def predict_held_out(
         _write_summary(trainer, folder)
     trainer.set_deep_supervision_enabled(trainer.enable_deep_supervision)
     compute_gaussian.cache_clear()
+
+
+def share_of(cases: Sequence[str], rank: int, processes: int) -> list[str]:
+    """Return the cases that one of several processes predicts: each case is in exactly one process's share."""
+    return list(cases[rank::processes])
 
 
 def _predictor(trainer: nnUNetTrainerGSL) -> nnUNetPredictor:

@@ -16,6 +16,7 @@ from gsl_experiments.errors import UserError
 from gsl_experiments.preprocessing.stage import preprocess
 from gsl_experiments.training.experiment import write_experiment_plans
 from gsl_experiments.training.fold import held_out_cases, is_finished
+from gsl_experiments.training.held_out import share_of
 from gsl_experiments.training.launch import train
 from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
@@ -200,6 +201,15 @@ def test_the_2d_configuration_trains(configure: Configure, monkeypatch: pytest.M
     batch = next(trainer.get_dataloaders()[1])
     assert batch["dtm"].shape == (2, 4, 24, 16)
     assert np.isfinite(trainer.logger.get_value("train_losses", step=None)).all()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+@pytest.mark.parametrize("number", [0, 1, 2, 5, 8])
+def test_every_held_out_case_is_predicted_once(number: int, processes: int) -> None:
+    cases = [f"case_{i}" for i in range(number)]
+    shares = [share_of(cases, rank, processes) for rank in range(processes)]
+    assert sorted(case for share in shares for case in share) == cases
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_two_processes_share_a_batch(configure: Configure) -> None:
