@@ -10,7 +10,7 @@ import numpy as np
 from gsl_experiments.figures.case_panels import CaseRow, Column, Prediction, draw_cases
 from gsl_experiments.figures.errors_of_case import error_distances, largest_slice, worst_error, worst_slice
 from gsl_experiments.figures.options import FigureOptions, metric_of
-from gsl_experiments.figures.planned import DrawnFigure
+from gsl_experiments.figures.planned import DrawnFigure, NothingToDrawError
 from gsl_experiments.figures.selection import ChosenCase, Comparison, case_values, choose_cases
 from gsl_experiments.figures.surface import draw_error_surfaces, error_surface
 from gsl_experiments.figures.volumes import CaseVolumes, grey_window, read_volumes
@@ -80,17 +80,25 @@ def cases_figure(
 def surface_figure(
     comparison: Comparison, region: str, options: FigureOptions, *, references: Path
 ) -> DrawnFigure:
-    """Each run's surface of the hardest case that the case figure shows, coloured by the distance to the reference."""
-    chosen = choose_cases(comparison, region, options)[-1]
-    volumes = _read(comparison, chosen.case, options, None, references, 0)
-    reference, predictions = _masks(comparison, region, volumes)
-    shown = [
-        error_surface(look.name, prediction, reference, volumes.spacing_mm)
-        for look, prediction in zip(comparison.looks, predictions, strict=True)
-        if prediction.any() and reference.any()
-    ]
-    if not shown:
-        raise ValueError(f"{chosen.case} has no surface of {region}")
+    """Each run's surface of a case, coloured by the distance to the reference.
+
+    It is the hardest case of the case figure that has the region in its reference and in a prediction.
+
+    Raises:
+        NothingToDrawError: none has.
+    """
+    for chosen in reversed(choose_cases(comparison, region, options)):
+        volumes = _read(comparison, chosen.case, options, None, references, 0)
+        reference, predictions = _masks(comparison, region, volumes)
+        shown = [
+            error_surface(look.name, prediction, reference, volumes.spacing_mm)
+            for look, prediction in zip(comparison.looks, predictions, strict=True)
+            if prediction.any() and reference.any()
+        ]
+        if shown:
+            break
+    else:
+        raise NothingToDrawError(f"no case shown has {region} in its reference and in a prediction")
     figure = draw_error_surfaces(shown, width_mm=options.text_mm)
     without = [look.name for look in comparison.looks if look.name not in [surface.name for surface in shown]]
     caption = (

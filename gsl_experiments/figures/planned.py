@@ -16,6 +16,10 @@ from gsl_experiments.figures.canvas import common_style
 _METADATA: Mapping[str, Mapping[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 
+class NothingToDrawError(Exception):
+    """A planned figure has nothing to show; the message says why, and the others are drawn."""
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnFigure:
     """A figure and its words.

@@ -17,7 +17,7 @@ from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation import Run, RunResult, evaluate_runs
 from gsl_experiments.figures.dataset_figures import Folders, plan_figures
 from gsl_experiments.figures.options import FigureOptions
-from gsl_experiments.figures.planned import DrawnFigure, PlannedFigure, write_figure
+from gsl_experiments.figures.planned import DrawnFigure, NothingToDrawError, PlannedFigure, write_figure
 from gsl_experiments.provenance import collect
 
 
@@ -49,7 +49,11 @@ def make_figures(cfg: DictConfig) -> None:
     with tqdm(work, desc="Drawing", unit="figure") as progress:
         for folder, plan in progress:
             progress.set_postfix_str(plan.name)
-            figure = plan.draw()
+            try:
+                figure = plan.draw()
+            except NothingToDrawError as error:
+                progress.write(f"figure {plan.name} left out: {error}")
+                continue
             write_figure(figure, folder, formats=options.formats, dpi=int(options.dpi))
             figure.figure.clear()  # what is drawn is no longer needed: many figures would fill the memory
             drawn[folder].append(figure)

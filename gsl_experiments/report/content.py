@@ -18,7 +18,7 @@ from gsl_experiments.evaluation.runs import read_json
 from gsl_experiments.figures import selection as figure_selection
 from gsl_experiments.figures.dataset_figures import Folders, plan_figures
 from gsl_experiments.figures.options import FigureOptions, metric_of
-from gsl_experiments.figures.planned import DrawnFigure
+from gsl_experiments.figures.planned import DrawnFigure, NothingToDrawError
 from gsl_experiments.figures.style import RC, REFERENCE_COLOR
 from gsl_experiments.report.options import ReportOptions
 from gsl_experiments.report.runs import ReportRun, case_data, report_runs
@@ -209,7 +209,7 @@ def _figures(
         for plan in tqdm(wanted, desc="Figures", unit="figure"):
             try:
                 figures.append(_embed(plan.draw()))
-            except ValueError as error:  # such as a surface of a case that has none: the rest is worth having
+            except NothingToDrawError as error:
                 print(f"figure {plan.name} left out: {error}", file=sys.stderr)
     return figures
 

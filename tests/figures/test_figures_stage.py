@@ -132,6 +132,19 @@ def test_a_missing_image_costs_one_figure_and_one_line(
     assert words(folder, "surface_liver")["sources"]["case"] == "a_1"
 
 
+@pytest.mark.usefixtures("two_runs")
+def test_the_surface_is_of_a_case_that_has_one(folder: Path, configure: Configure, capsys: Any) -> None:
+    references = folder / "preprocessed" / "Dataset511_PhantomLiTS" / "gt_segmentations"
+    for case, drawn in (("a_1", "a_2"), ("a_2", None)):
+        file = str(references / f"{case}.nii.gz")
+        sitk.WriteImage(sitk.ReadImage(file) * 0, file)
+        make_figures(configure("figures.cases=[a_2,a_1]"))
+        told = "no case shown has Liver in its reference and in a prediction"
+        assert (told in capsys.readouterr().out) == (drawn is None)
+        if drawn:
+            assert words(folder, "surface_liver")["sources"]["case"] == drawn
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
