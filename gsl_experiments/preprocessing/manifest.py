@@ -6,6 +6,7 @@ hold, or what differs from it, is made again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -91,6 +92,15 @@ def read_entries(cases_folder: Path) -> Iterator[CaseEntry]:
         entry = read_entry(cases_folder, file.stem)
         if entry is not None:
             yield entry
+
+
+def hash_of_cases(cases_folder: Path) -> str:
+    """Return one SHA-256 for the content of all preprocessed cases in ``cases_folder``, maps included."""
+    contents = {
+        entry.case: {name: output.sha256 for name, output in sorted(entry.outputs.items())}
+        for entry in read_entries(cases_folder)
+    }
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 
 def read_fingerprint_record(preprocessed: Path) -> tuple[Inputs, FileRecord] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from torch import distributed as dist
 from torch import nn
 from torch._dynamo import OptimizedModule
 
+from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.manifest import hash_of_cases
 from gsl_experiments.training.checkpoints import BEST, FINAL, LATEST, PREVIOUS, write_checkpoint
 from gsl_experiments.training.interruption import Interrupted, StopRequest
 from gsl_experiments.training.model_files import read_checkpoint
@@ -168,16 +171,26 @@ class ResumableTrainer(nnUNetTrainer):
             "epoch_outputs": self.epoch_outputs,
             "init_args": self.my_init_kwargs,
             "trainer_name": type(self).__name__,
+            "hash_of_cases": self.hash_of_cases,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
         }
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
-        """Continue from a checkpoint's content; from a file as nnU-Net's own command hands it over."""
+        """Continue from a checkpoint's content; from a file as nnU-Net's own command hands it over.
+
+        Raises:
+            UserError: the preprocessed cases are not those that the training began with.
+        """
         if isinstance(filename_or_checkpoint, str):
             filename_or_checkpoint = read_checkpoint(Path(filename_or_checkpoint), self.device)
         checkpoint = filename_or_checkpoint
         if not self.was_initialized:
             self.initialize()
+        if checkpoint.get("hash_of_cases", self.hash_of_cases) != self.hash_of_cases:
+            raise UserError(
+                f"{self.preprocessed_dataset_folder} has changed since the training in {self.output_folder} began: "
+                "delete that folder to train on the new data, or name a new run (suffix=...)"
+            )
         self.bare_network().load_state_dict(checkpoint["network_weights"])
         self.optimizer.load_state_dict(checkpoint["optimizer_state"])
         if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
@@ -188,6 +201,11 @@ class ResumableTrainer(nnUNetTrainer):
         self.steps_done = checkpoint["steps_done"]
         self.epoch_outputs = checkpoint["epoch_outputs"]
         self.inference_allowed_mirroring_axes = checkpoint["inference_allowed_mirroring_axes"]
+
+    @cached_property
+    def hash_of_cases(self) -> str:
+        """Tells the preprocessed cases of the dataset from any others."""
+        return hash_of_cases(Path(self.preprocessed_dataset_folder))
 
     def bare_network(self) -> nn.Module:
         """Return the network without what DDP and torch.compile have wrapped around it."""

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 from training_runs import assert_same, make_trainer, weights_of
 
 from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.manifest import read_entries, write_entry
 from gsl_experiments.training.checkpoints import (
     BEST,
     LATEST,
@@ -96,6 +98,25 @@ def test_a_stop_after_any_step_changes_nothing(
     assert (resumed.current_epoch, resumed.steps_done) == ((asked - 1) // 3, min((asked - 1) % 3 + 1, 2))
     resumed.run_training()
     assert_same(outcome_of(resumed), undisturbed)
+
+
+def test_a_training_does_not_go_on_with_other_data(cfg: DictConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "stopped"
+    trainer = trainer_in(folder, cfg)
+    trainer.stop_request = RaiseAt(1)  # type: ignore[assignment]
+    with pytest.raises(Interrupted):
+        trainer.run_training()
+
+    cases = Path(trainer.preprocessed_dataset_folder)
+    entry = next(read_entries(cases))
+    name, output = next(iter(entry.outputs.items()))
+    try:
+        write_entry(replace(entry, outputs=entry.outputs | {name: replace(output, sha256="0" * 64)}), cases)
+        with pytest.raises(UserError, match=rf"{cases} has changed since the training in {folder} began"):
+            trainer_in(folder, cfg)
+    finally:
+        write_entry(entry, cases)
+    assert trainer_in(folder, cfg).steps_done == 1
 
 
 @pytest.mark.parametrize("loaders", ["1", "2"])
