@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, get_args
 
 import numpy as np
@@ -45,12 +46,23 @@ def signed_distance_map(
     meaning.
     """
     dtm = np.empty(mask.shape, dtype=np.float32)
-    _write_signed_distance_map(mask, spacing_mm, absent_class, dtm)
+    _write_signed_distance_map(mask, spacing_mm, absent_class, dtm, threads=_most_threads())
     return dtm
 
 
+def _most_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
 def _write_signed_distance_map(
-    mask: NDArray[np.bool_], spacing_mm: Sequence[float], absent_class: AbsentClass, dtm: NDArray[np.float32]
+    mask: NDArray[np.bool_],
+    spacing_mm: Sequence[float],
+    absent_class: AbsentClass,
+    dtm: NDArray[np.float32],
+    *,
+    threads: int,
 ) -> None:
     """Write what `signed_distance_map` returns into an array."""
     _check_image(mask, spacing_mm)
@@ -65,18 +77,14 @@ def _write_signed_distance_map(
         dtm[...] = 0.0 if absent_class == "zero" else -diagonal_mm if filled else diagonal_mm
         return
 
-    import torch
-
-    from gsl_experiments.distance_transform import (
-        write_signed_distance,
-    )  # compiled, so only where it is needed
+    from gsl_experiments.distance_transform import write_signed_distance  # compiled: only where it is needed
 
     in_3d = (1,) * (3 - mask.ndim)
     write_signed_distance(
         np.ascontiguousarray(mask).reshape(*in_3d, *mask.shape),
         (*map(float, in_3d), *map(float, spacing_mm)),
         dtm.reshape(*in_3d, *mask.shape),
-        threads=torch.get_num_threads(),
+        threads=threads,
     )
 
 
@@ -107,8 +115,15 @@ def signed_distance_maps(
     """
     _check_labels(labels, num_classes, spacing_mm)
     dtms = np.empty((num_classes, *labels.shape), dtype=np.float32)
-    for label, dtm in enumerate(dtms):
-        _write_signed_distance_map(_mask_of(labels, label), spacing_mm, absent_class, dtm)
+    threads = _most_threads()
+    at_once = min(num_classes, threads)
+
+    def write(label: int) -> None:
+        mask, dtm = _mask_of(labels, label), dtms[label]
+        _write_signed_distance_map(mask, spacing_mm, absent_class, dtm, threads=threads // at_once)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(write, range(num_classes)))
     return dtms
 
 

@@ -68,6 +68,7 @@ def _along_rows(
     """Squared distance to the next boundary voxel of the same row, for the box's rows of planes first to last - 1."""
     planes, rows, columns = mask.shape
     surrounded = np.empty(columns, np.bool_)  # by the mask, as far as the neighbouring rows go
+    steps = np.empty(columns, np.int32)  # to the next boundary voxel before it
     for z in range(first, last):
         for y in range(box[2], box[3]):
             surrounded[:] = True
@@ -75,25 +76,31 @@ def _along_rows(
                 for next_y in range(max(y - 1, 0), min(y + 2, rows)):
                     for x in range(columns):
                         surrounded[x] &= mask[next_z, next_y, x]
-            distance = np.inf
+            step = np.int32(columns)  # more than there can be
             for x in range(columns):
                 interior = surrounded[x] and (x == 0 or surrounded[x - 1])
                 interior = interior and (x == columns - 1 or surrounded[x + 1])
-                distance = 0.0 if mask[z, y, x] and not interior else distance + spacing_mm
-                squared[z, y, x] = distance * distance
-            distance = np.inf
+                step = np.int32(0) if mask[z, y, x] and not interior else np.int32(step + 1)
+                steps[x] = step
+            if step > columns:
+                squared[z, y] = np.inf
+                continue
+            step = np.int32(columns)
             for x in range(columns - 1, -1, -1):
-                distance = 0.0 if squared[z, y, x] == 0.0 else distance + spacing_mm
-                squared[z, y, x] = min(squared[z, y, x], distance * distance)
+                step = np.int32(min(steps[x], step + 1))
+                steps[x] = step
+            for x in range(columns):
+                distance = np.float32(spacing_mm * steps[x])
+                squared[z, y, x] = distance * distance
 
 
 def _across_rows(first: int, last: int, squared: NDArray[np.float32], spacing_mm: float, box: Box) -> None:
     """Take the second axis into account, in planes first to last - 1."""
     _, rows, columns = squared.shape
-    before, after = np.empty((LINES_AT_ONCE, rows)), np.empty((LINES_AT_ONCE, rows), np.float32)
-    lowest, opens = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    halves = np.zeros(rows)
-    halves[1:] = 0.5 / (spacing_mm**2 * np.arange(1, rows))
+    before = np.empty((LINES_AT_ONCE, rows), np.float32)
+    after = np.empty((LINES_AT_ONCE, rows), np.float32)
+    room, lowest = np.empty((3, rows)), np.empty(rows, np.int32)
+    room[0] = 1 / np.maximum(np.arange(rows), 1)
     for z in range(first, last):
         for left in range(0, columns, LINES_AT_ONCE):
             lines = min(LINES_AT_ONCE, columns - left)
@@ -101,9 +108,7 @@ def _across_rows(first: int, last: int, squared: NDArray[np.float32], spacing_mm
                 for line in range(lines):
                     before[line, y] = squared[z, y, left + line]
             for line in range(lines):
-                lower_envelope(
-                    before[line], box[2], box[3], spacing_mm**2, halves, after[line], lowest, opens
-                )
+                lower_envelope(before[line], box[2], box[3], spacing_mm**2, after[line], room, lowest)
             for y in range(rows):
                 for line in range(lines):
                     squared[z, y, left + line] = after[line, y]
@@ -114,10 +119,10 @@ def _across_planes(
 ) -> None:
     """Take the third axis into account, in rows first to last - 1, then the root and the sign."""
     planes, _, columns = squared.shape
-    before, after = np.empty((LINES_AT_ONCE, planes)), np.empty((LINES_AT_ONCE, planes), np.float32)
-    lowest, opens = np.empty(planes, np.int64), np.empty(planes, np.int64)
-    halves = np.zeros(planes)
-    halves[1:] = 0.5 / (spacing_mm**2 * np.arange(1, planes))
+    before = np.empty((LINES_AT_ONCE, planes), np.float32)
+    after = np.empty((LINES_AT_ONCE, planes), np.float32)
+    room, lowest = np.empty((3, planes)), np.empty(planes, np.int32)
+    room[0] = 1 / np.maximum(np.arange(planes), 1)
     for y in range(first, last):
         for left in range(0, columns, LINES_AT_ONCE):
             lines = min(LINES_AT_ONCE, columns - left)
@@ -125,56 +130,63 @@ def _across_planes(
                 for line in range(lines):
                     before[line, z] = squared[z, y, left + line]
             for line in range(lines):
-                lower_envelope(
-                    before[line], box[0], box[1], spacing_mm**2, halves, after[line], lowest, opens
-                )
+                lower_envelope(before[line], box[0], box[1], spacing_mm**2, after[line], room, lowest)
                 for z in range(planes):
                     after[line, z] = np.sqrt(after[line, z])
             for z in range(planes):
                 for line in range(lines):
                     distance = after[line, z]
-                    squared[z, y, left + line] = 0.0 - distance if mask[z, y, left + line] else distance
+                    inside = mask[z, y, left + line]
+                    squared[z, y, left + line] = np.float32(0) - distance if inside else distance
 
 
 def _lower_envelope(
-    before: NDArray[np.float64],
+    before: NDArray[np.float32],
     first: int,
     last: int,
     squared_spacing: float,
-    halves: NDArray[np.float64],
     after: NDArray[np.float32],
-    lowest: NDArray[np.int64],
-    opens: NDArray[np.int64],
+    room: NDArray[np.float64],
+    lowest: NDArray[np.int32],
 ) -> None:
     """Write min_q before[q] + squared_spacing (x - q)^2, q from first to last - 1, into after[x].
 
-    `halves` holds 1 / (2 squared_spacing d) at d, because divisions are slow; `lowest` and `opens` are room for the
-    parabolas of the envelope and for the first x at which each is the lowest.
+    Parabolas of q and p < q cross where x = (h_q - h_p) / (q - p), h_q = (before[q] / squared_spacing + q^2) / 2. The
+    first row of `room` holds 1 / d at d, because divisions are slow. The others, and `lowest`, are overwritten with
+    the heights, and with the parabolas of the envelope and where each begins to be the lowest.
     """
+    inverse, heights, starts = room[0], room[1], room[2]
     size = after.size
+    scale = 0.5 / squared_spacing
     top = -1
     for q in range(first, last):
         if before[q] == np.inf:
             continue
-        x = 0
+        height = before[q] * scale + 0.5 * np.float64(q * q)
+        heights[q] = height
+        start = -np.inf
         while top >= 0:
             p = lowest[top]
-            crossing = (before[q] - before[p]) * halves[q - p] + 0.5 * (q + p)
-            x = int(np.floor(min(max(crossing, -1.0), float(size)))) + 1
-            if x > opens[top]:
+            start = (height - heights[p]) * inverse[q - p]
+            if start > starts[top]:
                 break
             top -= 1
-            x = 0
-        if x < size:
-            top += 1
-            lowest[top], opens[top] = q, x
+            start = -np.inf
+        top += 1
+        lowest[top], starts[top] = q, start
     if top < 0:
         after[:] = np.inf
         return
+    lowest_at = heights  # the parabola that begins to be the lowest at x, then the one that is
+    lowest_at[:] = 0.0
     for parabola in range(top + 1):
-        q = lowest[parabola]
-        for x in range(opens[parabola], size if parabola == top else opens[parabola + 1]):
-            after[x] = before[q] + squared_spacing * (x - q) ** 2
+        x = int(max(min(starts[parabola], size - 1.0), -1.0) + 1.0)
+        if x < size:
+            lowest_at[x] = lowest[parabola]
+    q = 0.0
+    for x in range(size):
+        q = max(q, lowest_at[x])
+        after[x] = before[int(q)] + squared_spacing * (x - q) ** 2
 
 
 _compiled = njit(nogil=True, cache=True)

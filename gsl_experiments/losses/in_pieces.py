@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gsl_experiments.losses.of_sums import LossOfSums, Sums, Voxels
 
-_LARGEST_PIECE = {"cpu": 2**16, "cuda": 2**26}  # numbers of the logits in it; for each thread of a CPU
+_LARGEST_PIECE = {"cpu": 2**17, "cuda": 2**26}  # numbers of the logits in it; for each thread of a CPU
 
 
 def sums_in_pieces(
@@ -72,7 +72,7 @@ def _pieces(
     flat, labels = logits.flatten(2), target.flatten(1)
     maps = None if dtm is None else dtm.flatten(2)
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    classes = torch.arange(num_classes, device=target.device)[:, None]
+    classes = torch.arange(num_classes, device=target.device, dtype=dtype)[:, None]
     on_cpu = logits.device.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else 1
     size = max(_LARGEST_PIECE["cpu" if on_cpu else "cuda"] * threads // num_classes, 1)
@@ -84,7 +84,9 @@ def _pieces(
             voxels = Voxels(
                 probs=log_probs.exp(),
                 log_probs=log_probs,
-                target_onehot=(labels[example, part] == classes).to(dtype),
+                target_onehot=torch.eq(
+                    labels[example, part].to(dtype), classes, out=torch.empty_like(log_probs)
+                ),
                 dtm=None if maps is None else maps[example, :, part].to(dtype),
             )
             yield example, part, voxels if all_inside else _without(voxels, labels[example, part] < 0)
