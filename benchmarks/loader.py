@@ -5,7 +5,8 @@
 FOLDER is a preprocessed dataset, as data/nnUNet_preprocessed/Dataset502_BraTS. Without one, synthetic MR of BraTS's
 size are made first. All load with nnU-Net's whole augmentation. "Carried naively" are maps that nnU-Net's loader takes
 along as float32 volumes, stored as its images are, through nnU-Net's own transforms. Before anything is timed, examples
-of ours and of nnU-Net's for the same random numbers are compared: they have to be the same.
+of ours and of nnU-Net's for the same random numbers are compared: they have to be the same. All contestants draw the
+same numbers; nnU-Net's examples are not joined to a batch, which would take it longer.
 """
 
 import argparse
@@ -31,7 +32,15 @@ from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnU
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from benchmarks.loader_example import OURS, OVERSAMPLE, ROTATION, STOCK, one_thread
+from benchmarks.loader_example import (
+    OURS,
+    OVERSAMPLE,
+    ROTATION,
+    STOCK,
+    one_thread,
+    oversampled,
+    same_draws,
+)
 from benchmarks.turns import DisagreementError, Row, in_turns
 from gsl_experiments.datasets import read_brats, write_nnunet_raw, write_phantom_brats
 from gsl_experiments.preprocessing.maps import maps_folder, open_maps
@@ -129,20 +138,29 @@ class Loading:
             self.patch, ROTATION, None, (0, 1, 2), False, masked, False, self.labels.foreground_labels
         )
 
-    def stock(self, data: Any = None, transforms: Any = None, batch_size: int = BATCH) -> Iterator[Any]:
-        """Return nnU-Net's batches."""
+    def stock(self, data: Any = None, transforms: Any = None) -> Iterator[list[Any]]:
+        """Return nnU-Net's batches for the random numbers of ours, as lists of examples."""
+        return same_draws(
+            [
+                self.stock_examples(share, data, transforms or self.transforms())
+                for share in oversampled(BATCH)
+            ]
+        )
+
+    def stock_examples(self, oversample: float, data: Any, transforms: Any) -> Iterator[Any]:
+        """Return nnU-Net's batches of one example."""
         loader = nnUNetDataLoader(
             data or nnUNetDatasetBlosc2(self.cases),
-            batch_size,
+            1,
             self.initial,
             self.patch,
             self.labels,
-            OVERSAMPLE if batch_size > 1 else 0.0,
-            transforms=transforms or self.transforms(),
+            oversample,
+            transforms=transforms,
         )
         return iter(SingleThreadedAugmenter(loader, None))
 
-    def naive(self, folder: Path) -> Iterator[Any]:
+    def naive(self, folder: Path) -> Iterator[list[Any]]:
         """Return nnU-Net's batches with maps as further volumes, which its spatial transforms take along."""
         write_naive_maps(self.cases, folder)
         transforms, channels = self.transforms(), self.channels
@@ -181,7 +199,7 @@ class Loading:
             DisagreementError: a voxel of an image differs by more than rounding, or a label differs.
         """
         ours = self.batches(True, by_fixed_algorithms(self.transforms()), places=(0,))
-        stock = self.stock(transforms=by_fixed_algorithms(self.transforms()), batch_size=1)
+        stock = self.stock_examples(0.0, None, by_fixed_algorithms(self.transforms()))
         for number in range(COMPARED):
             mine = ours[number]
             seed_everything([0, number, 0])
@@ -257,14 +275,15 @@ def synthetic_mr(folder: Path, cases: int = 5) -> Path:
 
 
 def _check_batches(batches: dict[str, Any]) -> None:
-    """Raise an error unless all contestants' batches have the same shapes and types."""
-    for name, batch in batches.items():
-        channels = batches[STOCK]["data"].shape[1]
-        for key, tensor in (("data", batch["data"][:, :channels]), ("target", batch["target"])):
-            expected = batches[STOCK][key]
-            if (tensor.shape, tensor.dtype) != (expected.shape, expected.dtype):
+    """Raise an error unless all contestants' examples have the same shapes and types."""
+    examples = {name: batch if isinstance(batch, list) else [batch] for name, batch in batches.items()}
+    channels = examples[STOCK][0]["data"].shape[1]
+    for name, (example, *_) in examples.items():
+        for key, found in (("data", example["data"][:1, :channels]), ("target", example["target"][:1])):
+            expected = examples[STOCK][0][key]
+            if (found.shape, found.dtype) != (expected.shape, expected.dtype):
                 raise DisagreementError(
-                    f"{name}: {key} of {tuple(tensor.shape)} and {tensor.dtype}, not {tuple(expected.shape)}"
+                    f"{name}: {key} of {tuple(found.shape)} and {found.dtype}, not {tuple(expected.shape)}"
                 )
     maps = batches[OURS]["dtm"]
     if maps.shape[2:] != batches[OURS]["data"].shape[2:] or maps.dtype != torch.float32:

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from benchmarks.dtm import nested_labels
 from benchmarks.turns import Row, in_turns
 from gsl_experiments.distance import each_signed_distance_map
 from gsl_experiments.preprocessing.maps import maps_folder, write_maps
-from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches
+from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
 from gsl_experiments.training.transforms import carry_maps
 
 OURS, STOCK = "gsl_experiments", "nnU-Net"
@@ -98,13 +99,19 @@ def streams_of(
         )
 
     data = nnUNetDatasetBlosc2(str(cases))
-    loader = nnUNetDataLoader(data, batch_size, initial, patch, labels, OVERSAMPLE, transforms=transforms())
+
+    def stock_loader(batch_size: int, oversample: float) -> nnUNetDataLoader:
+        return nnUNetDataLoader(data, batch_size, initial, patch, labels, oversample, transforms=transforms())
+
     pin = processes > 0 and torch.cuda.is_available()
+    stock: Iterator[Any]
     if processes:
         ahead = max(6, processes // 2)
+        loader = stock_loader(batch_size, OVERSAMPLE)
         stock = NonDetMultiThreadedAugmenter(loader, None, processes, ahead, pin_memory=pin, wait_time=0.002)
     else:
-        stock = SingleThreadedAugmenter(loader, None)
+        shares = oversampled(batch_size)
+        stock = same_draws([iter(SingleThreadedAugmenter(stock_loader(1, share), None)) for share in shares])
     ours = load_batches(
         PatchBatches(
             MapDataset(str(cases)),
@@ -122,6 +129,25 @@ def streams_of(
         pin_memory=pin,
     )
     return {OURS: ours, STOCK: stock}
+
+
+def oversampled(batch_size: int) -> list[float]:
+    """Return 1 for each place of a batch at which nnU-Net has foreground for certain, else 0."""
+    return [float(place >= round(batch_size * (1 - OVERSAMPLE))) for place in range(batch_size)]
+
+
+def same_draws(examples: Sequence[Iterator[Any]]) -> Iterator[list[Any]]:
+    """Yield nnU-Net's batches for the random numbers that ours draw, as lists of examples that are not yet joined.
+
+    Args:
+        examples: of each place in the batch.
+    """
+    for number in count():
+        batch = []
+        for place, example in enumerate(examples):
+            seed_everything([0, number, place])
+            batch.append(next(example))
+        yield batch
 
 
 def write_cases(folder: Path, classes: int, channels: int, patch: Sequence[int]) -> None:
