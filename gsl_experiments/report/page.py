@@ -15,6 +15,8 @@ from gsl_experiments.report.charts import charts
 from gsl_experiments.report.content import Content
 from gsl_experiments.report.training import CURVES, describe_commit, describe_machine, describe_packages
 
+SCRIPTS = ("common.js", "tables_and_plots.js", "viewer.js")  # in this order
+
 
 def render(content: Content) -> str:
     """The page, with styles, scripts, libraries, data and images inside it."""
@@ -33,9 +35,7 @@ def render(content: Content) -> str:
             libraries=LIBRARIES,
             facts=_facts(content),
             style=Markup(_read("report.css")),
-            scripts=[
-                Markup(script) for script in (vega_script(), tables_script(), safe_script(_read("report.js")))
-            ],
+            scripts=[Markup(script) for script in (vega_script(), tables_script(), safe_script(_script()))],
             data=_json({**content.data, "charts": charts(content.runs)}),
             slices={case: _json(slices) for case, slices in content.slices.items()},
         )
@@ -61,6 +61,11 @@ def _json(value: Any) -> Markup:
     """JSON that may stand inside a script element, whatever names its data holds."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _script() -> str:
+    """The page's own scripts as one, whose names no library sees."""
+    return '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in SCRIPTS) + "})();\n"
 
 
 def _read(name: str) -> str:
