@@ -33,9 +33,9 @@ from benchmarks.metrics_peers import (
 from benchmarks.turns import DisagreementError, Row, in_turns, missing_modules, missing_row, peak_mb
 
 CASES: dict[str, dict[str, Any]] = {
-    "good prediction": {},
-    "the same without far debris": {"debris": False},
-    "bad prediction, 24 mm too high": {"shift_mm": 24.0},
+    "good prediction": {"debris": False},
+    "good prediction, false positives far away": {},
+    "bad prediction, 24 mm too high, false positives far away": {"shift_mm": 24.0},
 }
 SMALL_MM = (2.5, 1.5, 1.5)
 SMALL: dict[str, Any] = {"shape": (48, 64, 64), "centre": (0.08, 0.5, 0.5), "shift_mm": 2.5, "missed": 0.12}

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from gsl_experiments.compiling import compiled
 
 Box = tuple[int, int, int, int]  # first and behind the last plane, first and behind the last row
 LINES_AT_ONCE = 16  # neighbouring lines of one cache line
@@ -189,8 +190,7 @@ def _lower_envelope(
         after[x] = before[int(q)] + squared_spacing * (x - q) ** 2
 
 
-_compiled = njit(nogil=True, cache=True)
-lower_envelope = _compiled(_lower_envelope)
-along_rows = _compiled(_along_rows)
-across_rows = _compiled(_across_rows)
-across_planes = _compiled(_across_planes)
+lower_envelope = compiled(_lower_envelope)
+along_rows = compiled(_along_rows)
+across_rows = compiled(_across_rows)
+across_planes = compiled(_across_planes)

@@ -14,6 +14,7 @@ MATHEMATICS = (
     "distance",
     "distance_transform",
     "class_weights",
+    "compiling",
     "schedules",
     "losses",
     "metrics",

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Integer
-from numba import njit
 from numpy.typing import NDArray
+
+from gsl_experiments.compiling import compiled
 
 NONE = 65535  # steps along a line that holds no voxel of the set
 
@@ -108,6 +109,5 @@ def _lower_envelope(
         after[x] = before[q] + squared_mm * (x - q) ** 2
 
 
-_compiled = njit(nogil=True, cache=True)
-lower_envelope = _compiled(_lower_envelope)
-plane = _compiled(_plane)
+lower_envelope = compiled(_lower_envelope)
+plane = compiled(_plane)

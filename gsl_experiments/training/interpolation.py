@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from gsl_experiments.compiling import compiled
 
 ROWS_AT_ONCE = 8  # in two axes: what lies close together in the volumes is read close together in time
 
@@ -127,4 +128,4 @@ def _interpolate_rows(
                         row += 1
 
 
-interpolate_rows: Callable[..., None] = njit(cache=True, nogil=True, error_model="numpy")(_interpolate_rows)
+interpolate_rows: Callable[..., None] = compiled(_interpolate_rows)
