@@ -184,10 +184,10 @@ def _lower_envelope(
         x = int(max(min(starts[parabola], size - 1.0), -1.0) + 1.0)
         if x < size:
             lowest_at[x] = lowest[parabola]
-    q = 0.0
+    owner = 0.0
     for x in range(size):
-        q = max(q, lowest_at[x])
-        after[x] = before[int(q)] + squared_spacing * (x - q) ** 2
+        owner = max(owner, lowest_at[x])
+        after[x] = before[int(owner)] + squared_spacing * (x - owner) ** 2
 
 
 lower_envelope = compiled(_lower_envelope)
