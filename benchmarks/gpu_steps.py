@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
+from benchmarks.cost import STEP_LINES
 from benchmarks.turns import Row, missing_row
 from gsl_experiments.gpu_check.blocks import run_block
 
-BLOCKS = {"BraTS": "steps brats mixed compiled", "LiTS": "steps lits mixed compiled"}
 
-
-def measure(*, device: str = "cuda", blocks: Sequence[str] = tuple(BLOCKS.values())) -> list[Row]:
+def measure(*, device: str = "cuda", blocks: Sequence[str] = tuple(STEP_LINES.values())) -> list[Row]:
     """Return a row a loss; its one number of seconds is the median of `make gpu-check`."""
     rows: list[Row] = []
     for block in blocks:

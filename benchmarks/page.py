@@ -22,9 +22,9 @@ GROWTH_TEXT = """Written by `make bench-growth`. A cost that grows as size^b has
 points; 1 is linear."""
 
 COST_TEXT = """The paper's two tables are 100 trainings: ten rows (six losses; GSL with four more schedules), two
-datasets, five folds. Steps and epochs are those of `configs/dataset`. The seconds of a step are **examples, not
-measured here**: `make gpu-check` measures them on a GPU, and
-`.venv/bin/python -m benchmarks.cost --seconds-per-step lits=1.0 brats=0.5 --price 2` puts them in. A validation step
+datasets, five folds. Steps and epochs are those of `configs/dataset`. The seconds of a step are measured where the
+machine has a GPU (`make bench LINES=steps_gpu`). Elsewhere they are **examples**, and
+`.venv/bin/python -m benchmarks.cost --seconds-per-step lits=1.0 brats=0.5 --price 2` puts others in. A validation step
 counts a third of a training step. Each GPU trains one fold at a time. Starting, checkpoints and the prediction of
 held-out cases are not counted. "Cores that keep up" rests on a measured number: what one core of this machine needs to
 load and augment a batch with its maps at the paper's patches, divided by the time of a step. With fewer cores the GPU

@@ -255,6 +255,12 @@ class TestCost:
         # one second a step: (287500 + 125000 / 3) s = 91.4 h and (660000 + 100000 / 3) s = 192.6 h
         loading = row("gsl_experiments", 16.0, value=2.0)
         text = cost.section({"loader": result(loading)}, {"lits": 1.0, "brats": 1.0}, price=2.0)
-        assert "| LiTS | 50 | 287500 | 1 | 91 | 11 | not measured | 183 |" in text
-        assert "| BraTS | 50 | 660000 | 1 | 193 | 24 | 2.0 a GPU | 385 |" in text
+        assert "| LiTS | 50 | 287500 | 1 (given) | 91 | 11 | not measured | 183 |" in text
+        assert "| BraTS | 50 | 660000 | 1 (given) | 193 | 24 | 2.0 a GPU | 385 |" in text
         assert "| both | 100 |  |  | 284 | 36 |  | 568 |" in text
+
+    def test_the_time_of_a_step_is_the_measured_one(self) -> None:
+        steps = row("gsl", 0.25, line="steps brats mixed compiled")
+        text = cost.section({"steps_gpu": result(steps)})
+        assert "| BraTS | 50 | 660000 | 0.25 (measured) | 48 |" in text
+        assert "| LiTS | 50 | 287500 | 1 (example) | 91 |" in text
