@@ -74,19 +74,21 @@ def _recorded_settings(run: Run) -> Iterator[tuple[str, str]]:
         return
     plans = read_json(plans_file)
     planned = plans.get("configurations", {}).get(run.configuration, {})
-    yield from _flat({key: planned[key] for key in _PLANNED if key in planned})
-    yield from _flat(plans.get(PREPROCESSING_KEY, {}), "preprocessing.")
+    yield from flat({key: planned[key] for key in _PLANNED if key in planned})
+    yield from flat(plans.get(PREPROCESSING_KEY, {}), "preprocessing.")
     trained = plans.get(EXPERIMENT_KEY, {})
+    if "deterministic" in trained:
+        yield "deterministic", str(trained["deterministic"])
     for key in _TRAINED:
         values = {name: value for name, value in trained.get(key, {}).items() if name != "epochs"}
-        yield from _flat(values, f"{key}.")
+        yield from flat(values, f"{key}.")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as one line each: `training.optimizer.lr`; those of the network stay together."""
     for name, value in values.items():
         if isinstance(value, Mapping) and name != "architecture":
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", _spell(value)
 

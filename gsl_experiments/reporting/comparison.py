@@ -1,12 +1,12 @@
 """The statistics of one table: every run against the baseline, and all of them ranked, on the same cases."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from gsl_experiments.evaluation import RunResult
-from gsl_experiments.reporting.rows import METRICS, Metric, region_cases
+from gsl_experiments.reporting.rows import METRICS, Metric, is_complete, region_cases
 from gsl_experiments.statistics import (
     PairedComparison,
     Ranks,
@@ -46,8 +46,7 @@ class VariantStatistics:
             there is no baseline or no such case.
         p_holm: the comparison's p-value after Holm's correction over all runs of the table in this region and
             metric; None without a comparison.
-        mean_rank: over the cases that all runs of the table have; None where there is no such case, or no
-            second run.
+        mean_rank: over the cases that all ranked runs have; None for a run that is not ranked.
     """
 
     variant: str
@@ -59,7 +58,11 @@ class VariantStatistics:
 
 @dataclass(frozen=True, eq=False)
 class MetricStatistics:
-    """All runs of a table in one region and metric; `ranks` is None where there is nothing to rank."""
+    """All runs of a table in one region and metric.
+
+    Ranked are the runs whose folds are all complete, or all runs if fewer than two are; `ranks` is None where no case
+    is left that all of these have.
+    """
 
     region: str
     metric: Metric
@@ -92,13 +95,17 @@ def compare_runs(
         settings: level, resamples and seed.
     """
     regions = dict.fromkeys(region for result in results.values() for region in result.run.regions)
+    complete = {variant for variant, result in results.items() if is_complete(result)}
+    ranked = complete if len(complete) > 1 else set(results)
     statistics = []
     for region in regions:
         cases = {
             variant: region_cases(result, region).set_index("case") for variant, result in results.items()
         }
         cases = {variant: frame for variant, frame in cases.items() if len(frame)}
-        statistics += [_compare_metric(region, metric, cases, baseline, settings) for metric in METRICS]
+        statistics += [
+            _compare_metric(region, metric, cases, ranked, baseline, settings) for metric in METRICS
+        ]
     return tuple(entry for entry in statistics if entry.variants)
 
 
@@ -106,13 +113,14 @@ def _compare_metric(
     region: str,
     metric: Metric,
     cases: Mapping[str, pd.DataFrame],
+    to_rank: Container[str],
     baseline: str | None,
     settings: Settings,
 ) -> MetricStatistics:
     values = {variant: frame[metric.column] for variant, frame in cases.items()}
     comparisons = _compare_with_baseline(values, metric, baseline, settings)
     corrected = dict(zip(comparisons, holm([entry.p_value for entry in comparisons.values()]), strict=True))
-    ranked = _rank(values, metric, settings.alpha)
+    ranked = _rank({name: own for name, own in values.items() if name in to_rank}, metric, settings.alpha)
     mean_rank = ranked.mean_rank if ranked else {}
     return MetricStatistics(
         region,

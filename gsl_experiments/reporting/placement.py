@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from gsl_experiments.evaluation import Experiment, RunResult
 from gsl_experiments.reporting.paper import LOSSES, REGION_LOSSES, REGION_TERM, SCHEDULES, TABLE_1_SCHEDULE
+from gsl_experiments.reporting.shipped import unlike_its_name
 
 VARIANTS: Mapping[int, tuple[str, ...]] = {1: tuple(LOSSES.values()), 2: tuple(SCHEDULES.values())}
 
@@ -41,7 +42,7 @@ def place_runs(results: Sequence[RunResult]) -> Placement:
     others = []
     for result in sorted(results, key=lambda result: (len(result.run.name), result.run.name)):
         experiment = result.run.experiment
-        reason = _why_other(experiment)
+        reason = _why_other(experiment) or unlike_its_name(result.run)
         places = {} if reason else _places(experiment)
         if taken := [tables[table][variant] for table, variant in places.items() if variant in tables[table]]:
             reason, places = f"same row as {taken[0].run.name}", {}
@@ -74,7 +75,9 @@ def _name_seed(other: OtherRun, rows: Iterable[RunResult]) -> OtherRun:
         if experiment.seed != theirs.seed and theirs == replace(
             experiment, seed=theirs.seed, suffix=theirs.suffix
         ):
-            return replace(other, reason=f"seed {experiment.seed} of {row.run.name}, which has {theirs.seed}")
+            unlike = unlike_its_name(other.result.run)
+            seeds = f"seed {experiment.seed} of {row.run.name}, which has {theirs.seed}"
+            return other if unlike else replace(other, reason=seeds)
     return other
 
 

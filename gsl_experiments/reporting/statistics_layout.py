@@ -45,6 +45,8 @@ def _part_sections(table: Table, part: ProtocolTable) -> Iterator[Section]:
         yield _tests_section(title, table, part, [one for one in tested if one.region == region])
     if ranked:
         yield _ranks_section(title, part, ranked, () if tested else (missing_baseline(part),))
+    elif tested:
+        yield Section(f"{title}: ranks over cases", (), (), ("No ranks: the runs have no case in common.",))
     if not tested and not ranked:
         yield Section(f"{title}: nothing to compare", (), (), (missing_baseline(part),))
 
@@ -158,8 +160,17 @@ def _ranks_section(
         f"{title}: ranks over cases",
         ("Task", "Metric", *variants, "Critical difference", "Friedman p", "Not told apart", "Cases"),
         grouped(groups),
-        (_RANKS_NOTE, *further_notes, *notes.missing_notes(part)),
+        (_RANKS_NOTE, *_unranked_notes(part, ranked), *further_notes, *notes.missing_notes(part)),
     )
+
+
+def _unranked_notes(part: ProtocolTable, ranked: Sequence[tuple[MetricStatistics, Ranks]]) -> Iterator[str]:
+    """Name the runs without ranks, which have open folds."""
+    unranked = [
+        variant for variant in part.compared if not any(variant in one.mean_rank for _, one in ranked)
+    ]
+    if unranked:
+        yield f"Not ranked, because folds are open: {', '.join(unranked)}."
 
 
 def _rank_cells(metric: str, ranks: Ranks, variants: list[str]) -> list[Cell]:

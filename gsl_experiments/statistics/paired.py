@@ -11,6 +11,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+MOST_FOR_EXACT_TEST = 50  # cases that differ
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def compare_paired(
 
     The differences :math:`d_i` are ranked by size, and :math:`R_+`, :math:`R_-` are the sums of the ranks of the
     better and of the worse cases. Cases without a difference are ranked, then left out of both sums (Pratt, 1959),
-    so that many of them speak against a difference. The test is exact for up to 50 cases without ties or zeros and for
-    up to 13 with them, else it takes the normal approximation (scipy.stats.wilcoxon). The effect size is
+    so that many of them speak against a difference. The test is exact, whatever the ties, where up to 50 cases differ;
+    above, it takes the normal approximation (scipy.stats.wilcoxon). The effect size is
 
     .. math:: r = \frac{R_+ - R_-}{R_+ + R_-}
 
@@ -120,7 +121,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _wilcoxon_p(gains: NDArray[np.float64]) -> float:
-    return float(stats.wilcoxon(gains, zero_method="pratt").pvalue)
+    differ = gains != 0
+    if differ.sum() > MOST_FOR_EXACT_TEST:
+        return float(stats.wilcoxon(gains, zero_method="pratt", method="approx").pvalue)
+    doubled = (2 * stats.rankdata(np.abs(gains))[differ]).astype(int)  # ranks of ties are halves
+    of_better = int(doubled[gains[differ] > 0].sum())
+    smaller = min(of_better, int(doubled.sum()) - of_better)
+    ways = np.ones(1)  # of choosing better cases, by the sum of their ranks
+    for rank in doubled:
+        ways = np.pad(ways, (0, rank)) + np.pad(ways, (rank, 0))
+    return min(1.0, 2 * float(ways[: smaller + 1].sum() / ways.sum()))
 
 
 def _bootstrap_interval(

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 from fake_runs import markdown_rows, run_result, written
 
+from gsl_experiments.cli import compose
 from gsl_experiments.errors import UserError
+from gsl_experiments.reporting.placement import place_runs
+from gsl_experiments.training.experiment import describe
 from gsl_experiments.validation import Exclusion
 
 MANY = tuple((0.8 + index / 100, 4.0 + index) for index in range(4))
@@ -113,3 +116,57 @@ def test_runs_that_would_have_one_name_keep_their_folders(tmp_path):
     results = [run_result(), *(run_result(configuration=f"3d_{name}") for name in ("fullres_a", "fullres_b"))]
     names = [row[2] for row in markdown_rows(written(tmp_path, results)["phantom/other_runs.md"])]
     assert names == ["Trainer__gsl_linear__3d_fullres_a", "Trainer__gsl_linear__3d_fullres_b"]
+
+
+def recorded(*overrides):
+    """What the plans of a run with these overrides record."""
+    cfg = compose(["protocol=paper", *overrides])
+    return {"gsl_experiment": describe(cfg)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "difference"),
+    [
+        (["loss.class_weight_power=2"], "class_weight_power 2, not 1"),
+        (["schedule=step5", "schedule.alpha.length=10"], "alpha.length 10, not 5"),
+        (["region_terms.dice_ce.ce_scale=voxel"], "region_term.ce_scale voxel, not paper"),
+        (
+            ["loss.boundary._target_=gsl_experiments.losses.BoundaryLoss"],
+            "boundary_term._target_ gsl_experiments.losses.BoundaryLoss, not "
+            "gsl_experiments.losses.GeneralizedSurfaceLoss",
+        ),
+    ],
+)
+def test_a_run_with_other_settings_than_its_name_says_is_no_row_of_the_paper(tmp_path, overrides, difference):
+    schedule = "step5" if "schedule=step5" in overrides else "linear"
+    results = [trained(tmp_path, "gsl", schedule=schedule, plans=recorded("loss=gsl", *overrides))]
+    (other,) = place_runs(results).others
+    assert other.reason == difference
+    assert place_runs(results).tables == {1: {}, 2: {}}
+
+
+@pytest.mark.parametrize(
+    "overrides", [["training.batch_dice=true"], ["training.ce_scale=voxel"], ["seed=7"], ["protocol=nnunet"]]
+)
+def test_other_training_settings_leave_a_run_in_its_row(tmp_path, overrides):
+    """They are compared between the rows of a table."""
+    protocol = "nnunet" if "protocol=nnunet" in overrides else "paper"
+    result = trained(
+        tmp_path,
+        "gsl",
+        protocol=protocol,
+        plans=recorded("loss=gsl", "training.batch_dice=false", *overrides),
+    )
+    assert place_runs([result]).others == ()
+
+
+def test_a_run_with_few_folds_does_not_take_the_ranks_of_the_others(tmp_path):
+    results = [
+        run_result("dice_ce", values=MANY),
+        run_result("gsl", values=MANY),
+        run_result("hl", values=MANY[:1], folds=(0,)),
+    ]
+    text = written(tmp_path, results)["phantom/statistics.md"]
+    ranks_of = text[text.index("ranks over cases") :]
+    assert "Not ranked, because folds are open: HL." in ranks_of
+    assert {row[-1] for row in markdown_rows(ranks_of)} == {"4"}

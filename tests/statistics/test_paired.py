@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from gsl_experiments.statistics import compare_paired, holm
@@ -73,6 +74,31 @@ def test_cases_without_a_difference_take_ranks_but_no_side():
     assert outcome.effect_size == pytest.approx(2 / 12)
     # Of the eight signs of 3, 4, 5 the sums are 0 3 4 5 7 8 9 12: six of them are as far from 6 as 5 and 7 are.
     assert outcome.p_value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("differ", "p"), [(4, 2 / 2**4), (5, 2 / 2**5), (7, 2 / 2**7)])
+def test_cases_without_a_difference_add_no_certainty(differ, p):
+    """Of the 2^k signs of k cases one is as far to this side, and one to the other, however many cases are equal."""
+    assert against_zero([0.0] * (131 - differ) + [1.0] * differ).p_value == p
+
+
+@settings(deadline=None, max_examples=30)
+@given(arrays(np.float64, st.integers(2, 12), elements=st.integers(-3, 3)))
+def test_the_exact_test_is_that_of_all_signs(differences):
+    """SciPy's permutation of every sign of Wilcoxon's statistic, zeros and ties included."""
+    if not differences.any():
+        return
+    every = stats.PermutationMethod(n_resamples=2**13)
+    expected = stats.wilcoxon(differences, zero_method="pratt", method=every).pvalue
+    found = compare_paired(differences, np.zeros_like(differences), higher_is_better=True, resamples=20)
+    assert found.p_value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("method", ["exact", "approx"])
+def test_many_pairs_agree_with_scipy(method):
+    differences = np.random.default_rng(5).normal(0.3, 1.0, 50 if method == "exact" else 80)
+    expected = stats.wilcoxon(differences, zero_method="pratt", method=method).pvalue
+    assert against_zero(differences).p_value == pytest.approx(expected)
 
 
 def test_no_difference_anywhere():
