@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,9 @@ TINY_PHANTOM = [
 ]
 
 Configure = Callable[..., DictConfig]
+
+# A shell has its background jobs ignore Ctrl-C, and they hand that on; tests send it to themselves and to others.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
