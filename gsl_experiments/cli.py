@@ -23,6 +23,7 @@ MENDABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
+    errno.EEXIST,
     errno.EISDIR,
     errno.ENOTDIR,
 }

@@ -129,6 +129,8 @@ def read_image(path: Path) -> sitk.Image:
 def _unreadable(path: Path, error: RuntimeError) -> DatasetError:
     if not path.is_file():
         return DatasetError(f"{path}: no such file; restore it or remove this case")
+    if nifti_stem(path) is None:  # ITK gives reasons that are not true, such as "No such file or directory"
+        return DatasetError(f"{path}: damaged, cut off or without its voxels; download or convert it again")
     reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
     return DatasetError(f"{path}: not readable as NIfTI ({reason}); download or convert it again")
 

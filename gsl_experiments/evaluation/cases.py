@@ -1,6 +1,7 @@
 """Predicted label images against reference label images: one row a case and region."""
 
 import functools
+import math
 import multiprocessing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -70,8 +71,8 @@ def evaluate_case(
         `gsl_experiments.metrics`, volumes in ml, spacing from the reference image.
 
     Raises:
-        UserError: an image cannot be read or holds no labels, the two grids differ (beyond 0.001 in size,
-            spacing, origin or direction), a label is not known, or no region is given.
+        UserError: an image cannot be read or holds no labels, the two grids differ (see `check_same_grid`), a
+            label is not known, or no region is given.
     """
     if not regions:
         raise UserError(f"{prediction_file}: no region to evaluate")
@@ -136,9 +137,10 @@ def evaluate_folder(
 
     Raises:
         UserError: a folder is missing or holds no label image or two of one case, a prediction has no reference, a
-            reference has no prediction (unless allowed), the references hold no label, or a pair cannot be
-            compared.
+            reference has no prediction (unless allowed), the references hold no label, a pair cannot be
+            compared, or the tolerance of `nsd` is no length.
     """
+    check_nsd_tolerance(nsd_tolerance_mm)
     predicted, referenced = label_files(predictions), label_files(references)
     if without_reference := sorted(predicted.keys() - referenced.keys()):
         raise UserError(f"{predictions}: no reference in {references} for {_listing(without_reference)}")
@@ -167,15 +169,26 @@ def evaluate_pairs(
     known_labels: Collection[int] | None = None,
     nsd_tolerance_mm: float = NSD_TOLERANCE_MM,
     description: str = "Evaluating",
-) -> list[list[Row]]:
-    """Rows of every (prediction file, reference file), in the order of the pairs, behind a progress bar."""
+) -> Iterator[list[Row]]:
+    """Rows of every (prediction file, reference file) as they come, in their order, behind a progress bar."""
     evaluate = functools.partial(
         _evaluate_pair,
         regions=dict(regions),
         known_labels=None if known_labels is None else frozenset(known_labels),
         nsd_tolerance_mm=nsd_tolerance_mm,
     )
-    return list(tqdm(_map(evaluate, pairs, processes), total=len(pairs), desc=description, unit="case"))
+    yield from tqdm(_map(evaluate, pairs, processes), total=len(pairs), desc=description, unit="case")
+
+
+def check_nsd_tolerance(value: Any) -> None:
+    """Refuse a tolerance of `nsd` that is no length.
+
+    Raises:
+        UserError: it is not a finite number of 0 or more.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
+        raise UserError(f"evaluate.nsd_tolerance_mm={value}: allowed is a length in mm, 0 or more")
 
 
 def _all_labels(files: Sequence[Path], processes: int) -> list[int]:

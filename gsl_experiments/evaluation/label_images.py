@@ -9,10 +9,11 @@ from jaxtyping import Integer
 from gsl_experiments.datasets.nifti import read_image
 from gsl_experiments.errors import UserError
 
-# Programs round the headers that they write: grids this close, in mm and in direction cosines, are the same.
+# Programs round the headers that they write: grids this close, in mm and in direction cosines, are the same. Of small
+# voxels, spacings must agree to this share of a voxel and origins to ten times that.
 GEOMETRY_TOLERANCE = 1e-3
 _MANY_LABELS = 1 << 16
-
+_LARGEST_LABEL = np.iinfo(np.int32).max
 
 # Formats that carry a spacing and that SimpleITK reads, longest ending first.
 LABEL_ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
@@ -48,13 +49,15 @@ def read_labels(file: Path) -> sitk.Image:
     """Read a label image.
 
     Raises:
-        UserError: the file is cut off, or cannot be read as an image.
+        UserError: the file is cut off, cannot be read as an image, or is no label image.
     """
-    return read_image(file)
+    image = read_image(file)
+    _check_kind(image, file)
+    return image
 
 
 def check_headers(prediction_file: Path, reference_file: Path) -> None:
-    """Refuse two files whose voxels do not coincide, from their headers alone; see `check_same_grid`."""
+    """Refuse two files that are no label images of one grid, from their headers alone; see `check_same_grid`."""
     check_same_grid(_header(prediction_file), _header(reference_file), prediction_file, reference_file)
 
 
@@ -66,14 +69,24 @@ def _header(file: Path) -> sitk.ImageFileReader:
     except RuntimeError:
         read_labels(file)  # says in one line what is wrong
         raise
+    _check_kind(reader, file)
     return reader
+
+
+def _check_kind(image: sitk.Image | sitk.ImageFileReader, file: Path) -> None:
+    """Refuse an image that is neither 2D nor 3D, or holds more than a number a voxel."""
+    if image.GetDimension() not in (2, 3):
+        raise UserError(f"{file}: {image.GetDimension()} axes, but a label image is 2D or 3D")
+    kind = sitk.GetPixelIDValueAsString(image.GetPixelID())
+    if kind.startswith(("vector", "complex")):
+        raise UserError(f"{file}: each voxel is a {kind}, but a label is one number")
 
 
 def label_array(image: sitk.Image, file: Path) -> Integer[np.ndarray, "*spatial"]:
     """Labels of an image as integers, axes reversed against the image's (z, y, x); valid while the image is.
 
     Raises:
-        UserError: a value is not a whole number.
+        UserError: a value is not a whole number, or has more than 32 bits.
     """
     values = sitk.GetArrayViewFromImage(image)
     if np.issubdtype(values.dtype, np.integer):
@@ -81,6 +94,8 @@ def label_array(image: sitk.Image, file: Path) -> Integer[np.ndarray, "*spatial"
     labels = np.rint(values)
     if not np.array_equal(labels, values):
         raise UserError(f"{file}: a label image must hold whole numbers")
+    if (largest := np.abs(labels).max()) > _LARGEST_LABEL:
+        raise UserError(f"{file}: label {largest:g} is too large, the largest is {_LARGEST_LABEL}")
     return labels.astype(np.int64)
 
 
@@ -103,15 +118,19 @@ def check_same_grid(
     """Refuse two images, or two headers, whose voxels do not coincide.
 
     Raises:
-        UserError: size, spacing, origin or direction differ by more than `GEOMETRY_TOLERANCE`.
+        UserError: the sizes differ, a spacing by more than 0.001 mm or 0.1 %, the origin by more than 0.001 mm or
+            1 % of a voxel's shortest side, or a direction cosine by more than 0.001.
     """
-    for name, ours, theirs in (
-        ("size", prediction.GetSize(), reference.GetSize()),
-        ("spacing", prediction.GetSpacing(), reference.GetSpacing()),
-        ("origin", prediction.GetOrigin(), reference.GetOrigin()),
-        ("direction", prediction.GetDirection(), reference.GetDirection()),
+    spacing_mm = np.array(reference.GetSpacing())
+    for name, ours, theirs, tolerance in (
+        ("size", prediction.GetSize(), reference.GetSize(), 0.0),
+        ("spacing", prediction.GetSpacing(), reference.GetSpacing(), np.minimum(1.0, spacing_mm)),
+        ("origin", prediction.GetOrigin(), reference.GetOrigin(), min(1.0, 10 * spacing_mm.min())),
+        ("direction", prediction.GetDirection(), reference.GetDirection(), 1.0),
     ):
-        if len(ours) != len(theirs) or not np.allclose(ours, theirs, rtol=0.0, atol=GEOMETRY_TOLERANCE):
+        if len(ours) != len(theirs) or not np.allclose(
+            ours, theirs, rtol=0.0, atol=GEOMETRY_TOLERANCE * tolerance
+        ):
             raise UserError(
                 f"{prediction_file} and {reference_file} differ in {name}: {ours} against {theirs}; "
                 "bring the prediction onto the reference's grid"

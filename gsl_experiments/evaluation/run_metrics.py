@@ -1,6 +1,7 @@
 """Metrics of trained runs: the validation predictions of their complete folds, each case measured once."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,18 +9,22 @@ from typing import Any
 
 import pandas as pd
 
-from gsl_experiments.atomic import write_text
+from gsl_experiments import provenance
+from gsl_experiments.atomic import write_json, write_text
 from gsl_experiments.errors import UserError
-from gsl_experiments.evaluation.cases import CASE_COLUMNS, FilePair, Row, evaluate_pairs
+from gsl_experiments.evaluation.cases import CASE_COLUMNS, FilePair, Row, check_nsd_tolerance, evaluate_pairs
 from gsl_experiments.evaluation.runs import Run, find_runs, read_splits
-from gsl_experiments.metrics import NSD_TOLERANCE_MM
+from gsl_experiments.metrics import METRICS_VERSION, NSD_TOLERANCE_MM
 from gsl_experiments.validation import Exclusion, read_exclusion
 
 METRICS_FILE = "metrics.csv"
+RECORD_FILE = "metrics.json"
+SAVE_SECONDS = 30.0  # between two writings of what is measured so far
 # What a stored row was computed from: it is kept while all of it is unchanged.
 SOURCE_COLUMNS = (
     "nsd_tolerance_mm",
     "labels",
+    "metrics_version",
     "prediction_size",
     "prediction_mtime_ns",
     "reference_size",
@@ -70,8 +75,8 @@ class _ValidationCase:
     files: FilePair
 
     def stamps(self, nsd_tolerance_mm: float) -> dict[str, float]:
-        """Tolerance, and size and modification time of both files."""
-        return {"nsd_tolerance_mm": nsd_tolerance_mm} | {
+        """Tolerance, version of the metrics, and size and modification time of both files."""
+        return {"nsd_tolerance_mm": nsd_tolerance_mm, "metrics_version": METRICS_VERSION} | {
             f"{name}_{key}": value
             for name, file in zip(("prediction", "reference"), self.files, strict=True)
             for key, value in (("size", file.stat().st_size), ("mtime_ns", file.stat().st_mtime_ns))
@@ -88,7 +93,11 @@ def evaluate_runs(
         preprocessed: `nnUNet_preprocessed`; runs of a dataset that it lacks are left out, and said to be.
         processes: worker processes.
         nsd_tolerance_mm: distance up to which two surfaces agree, for `nsd`.
+
+    Raises:
+        UserError: as `evaluate_run`, or the tolerance is no length.
     """
+    check_nsd_tolerance(nsd_tolerance_mm)
     outcomes = []
     for run in find_runs(results):
         if not (preprocessed / run.dataset_folder).is_dir():
@@ -107,8 +116,10 @@ def evaluate_run(
     """Measure the validation cases of a run's complete folds and write them to `metrics.csv` in its folder.
 
     Rows of an earlier call are kept where neither file has changed (size and modification time), nor the labels
-    of a region, nor the tolerance of `nsd`. A file with other columns is measured anew. Cases of a fold that is
-    not complete do not appear.
+    of a region, nor the tolerance of `nsd`, nor `METRICS_VERSION`. A file with other columns is measured anew.
+    Cases of a fold that is not complete do not appear. What is measured is written twice a minute, and when an
+    error or the user ends the call: the next one measures the rest. `metrics.json` says with which versions the
+    latest cases were measured, and which these are.
 
     Args:
         run: a trained run.
@@ -135,15 +146,47 @@ def evaluate_run(
         nsd_tolerance_mm=nsd_tolerance_mm,
         description=run.name,
     )
-    fresh = {case.case: rows for case, rows in zip(pending, evaluated, strict=True)}
-    rows = [
+    record = _record(run, nsd_tolerance_mm) if pending else {}
+    fresh: dict[str, list[Row]] = {}
+
+    def save() -> pd.DataFrame:
+        table = _table(run, cases, kept | fresh, stamps)
+        write_text(run.path / METRICS_FILE, table.to_csv(index=False))
+        if fresh:
+            write_json(run.path / RECORD_FILE, record | {"measured": list(fresh)})
+        return table
+
+    saved = time.monotonic()
+    try:
+        for case, rows in zip(pending, evaluated, strict=True):
+            fresh[case.case] = rows
+            if time.monotonic() - saved >= SAVE_SECONDS:
+                save()
+                saved = time.monotonic()
+    finally:
+        table = save()
+    return table
+
+
+def _record(run: Run, nsd_tolerance_mm: float) -> dict[str, Any]:
+    """Where the rows that are measured now come from."""
+    config = {"nsd_tolerance_mm": nsd_tolerance_mm}
+    return {"regions": run.regions, "metrics_version": METRICS_VERSION} | provenance.collect(config)
+
+
+def _table(
+    run: Run,
+    cases: Sequence[_ValidationCase],
+    rows: Mapping[str, Sequence[Row]],
+    stamps: Mapping[str, dict[str, float]],
+) -> pd.DataFrame:
+    """The rows of the cases that have some, as `metrics.csv` holds them."""
+    complete = [
         row | {"fold": case.fold, "labels": _spell(run.regions[row["region"]])} | stamps[case.case]
         for case in cases
-        for row in (kept.get(case.case) or fresh[case.case])
+        for row in rows.get(case.case, ())
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_text(run.path / METRICS_FILE, table.to_csv(index=False))
-    return table
+    return pd.DataFrame(complete, columns=list(COLUMNS))
 
 
 def read_metrics(file: Path) -> pd.DataFrame:

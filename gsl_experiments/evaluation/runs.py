@@ -1,7 +1,8 @@
 """Trained runs on disk: nnU-Net's model folders that say which experiment they are."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 from gsl_experiments.config import EXPERIMENT_KEY
 from gsl_experiments.datasets.description import evaluation_regions
 from gsl_experiments.errors import UserError
+from gsl_experiments.preprocessing.folds import problems_of, read_folds
 from gsl_experiments.training.fold import is_finished
 
 _FOLD = "fold_"
 
+Regions = dict[str, tuple[int, ...]]
 Splits = Sequence[Mapping[str, Sequence[str]]]
 
 
@@ -46,8 +49,10 @@ class Experiment:
         left.
 
         Raises:
-            UserError: a key is missing.
+            UserError: it is no dict, or a key is missing.
         """
+        if not isinstance(description, Mapping):
+            raise UserError(f"{source}: {EXPERIMENT_KEY} is no JSON object")
         required = ("dataset", "loss", "schedule", "region", "protocol", "epochs", "seed")
         if missing := [key for key in required if key not in description]:
             raise UserError(f"{source}: {EXPERIMENT_KEY} has no {', '.join(missing)}")
@@ -127,23 +132,34 @@ def read_splits(dataset_folder: Path) -> Splits:
     [...]}.
 
     Raises:
-        UserError: the file is missing or cannot be read.
+        UserError: the file is missing, cannot be read or holds no fold, or a case is not held out exactly once.
     """
-    return read_json(dataset_folder / "splits_final.json")
+    file = dataset_folder / "splits_final.json"
+    folds = read_folds(file)
+    names = [case for fold in folds for case in fold["train"] + fold["val"]]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{file}: holds no folds of named cases; correct it, or preprocess the dataset again")
+    if problems := problems_of(folds, names):
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        raise UserError(f"{file}: {problems[0]}{more}; correct it")
+    return folds
 
 
-def read_json(file: Path) -> Any:
-    """Content of a JSON file.
+def read_json(file: Path) -> dict[str, Any]:
+    """Content of a JSON file that holds an object.
 
     Raises:
-        UserError: it is missing, or not JSON.
+        UserError: it is missing, not JSON, or holds something else.
     """
     try:
-        return json.loads(file.read_text())
+        content = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{file}: no such file") from error
     except ValueError as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: holds no JSON object")
+    return content
 
 
 def _read_run(path: Path, experiment: Experiment) -> Run:
@@ -154,6 +170,21 @@ def _read_run(path: Path, experiment: Experiment) -> Run:
     return Run(
         path=path,
         experiment=experiment,
-        regions=evaluation_regions(description),
+        regions=checked_regions(description, evaluation_regions, file),
         file_ending=description["file_ending"],
     )
+
+
+def checked_regions(
+    description: dict[str, Any], regions_of: Callable[[dict[str, Any]], Regions], file: Path
+) -> Regions:
+    """Regions that a `dataset.json` describes, in nnU-Net's labels or in the original ones.
+
+    Raises:
+        UserError: its labels or regions are no names of whole numbers.
+    """
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
+        regions = regions_of(description)
+        if all(labels and all(isinstance(label, int) for label in labels) for labels in regions.values()):
+            return regions
+    raise UserError(f"{file}: its labels, label_map or evaluation_regions are damaged")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,31 +14,36 @@ from gsl_experiments.datasets.description import label_map, raw_regions
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation.cases import evaluate_folder
 from gsl_experiments.evaluation.run_metrics import METRICS_FILE, evaluate_runs
-from gsl_experiments.evaluation.runs import read_json
+from gsl_experiments.evaluation.runs import checked_regions, read_json
+from gsl_experiments.metrics import METRICS_VERSION
+
+_DEFAULT_OUTPUT = "metrics.csv"
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Write one row a case and region: to each run's ``metrics.csv``, or to a file for two given folders.
 
     The two folders hold the dataset's original labels, as its references and our predictions of new images do, or
-    any labels. Beside the file lies a JSON file of the same name, with the configuration and versions.
+    any labels. Beside the file ``NAME.csv`` lies ``NAME.csv.json`` with the configuration and versions.
 
     Raises:
-        UserError: there is nothing to evaluate, a pair of files cannot be compared, or the tolerance of `nsd` is
-            no length.
+        UserError: there is nothing to evaluate, a pair of files cannot be compared, the tolerance of `nsd` is no
+            length, or a file is named without the two folders.
     """
-    tolerance_mm = cfg.evaluate.nsd_tolerance_mm
-    if not isinstance(tolerance_mm, int | float) or not 0 <= tolerance_mm < math.inf:
-        raise UserError(f"evaluate.nsd_tolerance_mm={tolerance_mm}: allowed is a length in mm, 0 or more")
     if cfg.evaluate.predictions is not None or cfg.evaluate.references is not None:
         _evaluate_folders(cfg)
         return
+    if cfg.evaluate.output is not None:
+        raise UserError(
+            f"OUT={cfg.evaluate.output} is for two folders: give REF=folder and PRED=folder too, or leave OUT out to "
+            "evaluate all runs"
+        )
     results = in_checkout(cfg.paths.results)
     outcomes = evaluate_runs(
         results,
         in_checkout(cfg.paths.preprocessed),
         processes=worker_processes(cfg),
-        nsd_tolerance_mm=tolerance_mm,
+        nsd_tolerance_mm=cfg.evaluate.nsd_tolerance_mm,
     )
     if not outcomes:
         raise UserError(f"{results} holds no trained run: train one first (make train)")
@@ -51,9 +56,8 @@ def _evaluate_folders(cfg: DictConfig) -> None:
     for option, variable in (("predictions", "PRED"), ("references", "REF")):
         if cfg.evaluate[option] is None:
             raise UserError(f"evaluate.{option} is not set: call with {variable}=folder")
-    output = in_checkout(cfg.evaluate.output)
-    if output.is_dir():
-        raise UserError(f"{output} is a folder: call with OUT=file.csv")
+    output = in_checkout(cfg.evaluate.output or _DEFAULT_OUTPUT)
+    _check_output(output)
     regions, known_labels = _dataset_regions(cfg)
     table = evaluate_folder(
         in_checkout(cfg.evaluate.predictions),
@@ -64,10 +68,22 @@ def _evaluate_folders(cfg: DictConfig) -> None:
         nsd_tolerance_mm=cfg.evaluate.nsd_tolerance_mm,
     )
     write_text(output, table.to_csv(index=False))
-    record = output.with_suffix(".json")
+    record = output.with_name(f"{output.name}.json")
     measured = regions or list(table["region"].unique())
-    write_json(record, {"regions": measured} | provenance.collect(OmegaConf.to_container(cfg, resolve=True)))
+    settings = {"regions": measured, "metrics_version": METRICS_VERSION}
+    write_json(record, settings | provenance.collect(OmegaConf.to_container(cfg, resolve=True)))
     print(f"{output}: {len(table)} rows; where they come from: {record.name}")
+
+
+def _check_output(file: Path) -> None:
+    """Refuse a table that cannot be written, before hours of measuring."""
+    if file.suffix != ".csv":
+        raise UserError(f"{file}: the table is a CSV file: call with OUT=file.csv")
+    if file.is_dir():
+        raise UserError(f"{file} is a folder: call with OUT=file.csv")
+    above = next(folder for folder in file.parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"{above} is a file, not a folder: call with another OUT=file.csv")
 
 
 def _dataset_regions(cfg: DictConfig) -> tuple[dict[str, tuple[int, ...]] | None, Collection[int] | None]:
@@ -86,4 +102,4 @@ def _dataset_regions(cfg: DictConfig) -> tuple[dict[str, tuple[int, ...]] | None
             "without DATASET to measure every label by itself"
         )
     description = read_json(file)
-    return raw_regions(description), label_map(description).keys()
+    return checked_regions(description, raw_regions, file), label_map(description).keys()

@@ -69,7 +69,7 @@ class CaseRow:
         reference: mask of the slice.
         spacing_mm: of rows and columns.
         predictions: one for each run, in the order of the figure's columns.
-        reference_ml: volume of the reference in the whole case.
+        reference_ml: volume of the reference in the whole case; None for a 2D image, which has none.
     """
 
     title: str
@@ -79,7 +79,7 @@ class CaseRow:
     reference: Mask
     spacing_mm: tuple[float, float]
     predictions: tuple[Prediction, ...]
-    reference_ml: float
+    reference_ml: float | None
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,9 @@ def _below(prediction: Prediction) -> str:
     return f"HD95 {prediction.hd95_mm:.1f} mm\n{worst}"
 
 
-def _volume(volume_ml: float) -> str:
+def _volume(volume_ml: float | None) -> str:
+    if volume_ml is None:
+        return ""
     return f"{volume_ml:.0f} ml" if volume_ml >= 100 else f"{volume_ml:.3g} ml"
 
 

@@ -8,10 +8,15 @@ from functools import partial
 from pathlib import Path
 
 from gsl_experiments.errors import UserError
-from gsl_experiments.evaluation import RunResult
+from gsl_experiments.evaluation import Run, RunResult
 from gsl_experiments.evaluation.runs import read_json
 from gsl_experiments.figures.from_cases import cases_figure, file_part, surface_figure
-from gsl_experiments.figures.from_metrics import difference_figure, distribution_figure, ranks_figure
+from gsl_experiments.figures.from_metrics import (
+    difference_figure,
+    distribution_figure,
+    ranks_figure,
+    shared_cases,
+)
 from gsl_experiments.figures.from_training import (
     curves_figure,
     schedule_formula,
@@ -22,6 +27,7 @@ from gsl_experiments.figures.from_training import (
 from gsl_experiments.figures.options import FigureOptions
 from gsl_experiments.figures.planned import PlannedFigure
 from gsl_experiments.figures.selection import Comparison, choose_cases, comparisons, runs_of_cases
+from gsl_experiments.reporting.comparison import ranked_runs
 from gsl_experiments.training.epoch_log import CSV_NAME
 
 
@@ -51,6 +57,10 @@ def plan_figures(
     if not usable:
         return [], left_out
     groups = comparisons(usable, options)
+    if options.settings.baseline is not None and all(group.baseline is None for group in groups):
+        left_out.append(
+            f"no run {options.settings.baseline} (tables.baseline) is compared: no figures of differences"
+        )
     shown = runs_of_cases(usable, options)
     planned = [*_of_metrics(groups, options), *_of_training(groups, usable, options, folders)]
     of_cases, missing = _of_cases(shown, options, folders)
@@ -59,13 +69,19 @@ def plan_figures(
 
 def _of_metrics(groups: Sequence[Comparison], options: FigureOptions) -> Iterator[PlannedFigure]:
     for group in groups:
-        shared = set.intersection(*(set(result.cases["case"]) for result in group.results))
+        has_pairs = group.baseline is not None and any(
+            shared_cases(group, [group.baseline, place])
+            for place in range(len(group.results))
+            if place != group.baseline
+        )
+        ranked = ranked_runs(group.results)
+        has_ranks = len(ranked) > 2 and shared_cases(group, ranked)  # of two, the paired differences say all
         for column in options.metrics:
             name = f"{group.name}_{column}"
             yield PlannedFigure(name, partial(distribution_figure, group, column, options))
-            if len(group.results) > 1 and shared:
+            if has_pairs:
                 yield PlannedFigure(f"{name}_differences", partial(difference_figure, group, column, options))
-            if len(group.results) > 2 and shared:  # of two, the paired differences say all
+            if has_ranks:
                 yield PlannedFigure(f"{name}_ranks", partial(ranks_figure, group, column, options))
 
 
@@ -91,7 +107,7 @@ def _of_cases(
     dataset = shown.results[0].run.dataset_folder
     references = folders.preprocessed / dataset / "gt_segmentations"
     images = folders.raw / dataset / "imagesTr"
-    channel, is_ct = _channel(shown.results[0], options)
+    channel, is_ct = shown_channel(shown.results[0].run, options)
     planned, left_out = [], []
     for region in _regions(shown, options):
         cases = [chosen.case for chosen in choose_cases(shown, region, options)]
@@ -124,9 +140,13 @@ def _regions(shown: Comparison, options: FigureOptions) -> tuple[str, ...]:
     return (options.region,)
 
 
-def _channel(result: RunResult, options: FigureOptions) -> tuple[int, bool]:
-    """Number of the channel to show, and whether it is a CT."""
-    file = result.run.path / "dataset.json"
+def shown_channel(run: Run, options: FigureOptions) -> tuple[int, bool]:
+    """Number of the image's channel to show, and whether it is a CT.
+
+    Raises:
+        UserError: the dataset names no channels, or none of that name.
+    """
+    file = run.path / "dataset.json"
     description = read_json(file)
     names = description.get("channel_names", description.get("modality"))
     if not names:

@@ -23,6 +23,7 @@ from gsl_experiments.figures.words import (
 )
 
 SLICE_RULES = {
+    "one_slice": "Every image is one slice.",
     "largest_area": "The slice is the {plane} one with the largest area of the reference.",
     "worst_error": "The slice is the {plane} one that holds the worst error of {baseline}.",
 }
@@ -58,13 +59,16 @@ def cases_figure(
     columns = [Column(look.name, look.color) for look in comparison.looks]
     figure = draw_cases(rows, columns, width_mm=options.text_mm)
     names = [look.name for look in comparison.looks]
-    rule = SLICE_RULES[options.slice].format(plane=options.plane, baseline=names[comparison.baseline])
+    is_flat = all(record["slices"] == 1 for record in records)
+    rule = SLICE_RULES["one_slice" if is_flat else options.slice].format(
+        plane=options.plane, baseline=names[comparison.leading]
+    )
     caption = (
         f"{dataset_name(comparison)}, {region}: {_which_cases(comparison, records, options)} {rule} Left to right: "
         f"image, reference, and the predictions of {enumerate_words(names)} with the reference (dashed) over them. "
         "HD95 is taken over all voxels of the whole case; the ring marks the voxel of the slice that is farthest from "
-        "where it should be (3D "
-        f"distance to the other mask). {_window_words(options, is_ct)} {settings_sentence(comparison)}"
+        f"where it should be ({2 if is_flat else 3}D distance to the other mask). {_window_words(options, is_ct)} "
+        f"{settings_sentence(comparison)}"
     )
     sources = {
         "runs": run_records(comparison),
@@ -82,13 +86,15 @@ def surface_figure(
 ) -> DrawnFigure:
     """Each run's surface of a case, coloured by the distance to the reference.
 
-    It is the hardest case of the case figure that has the region in its reference and in a prediction.
+    It is the last case of the case figure, the hardest, that has the region in its reference and in a prediction.
 
     Raises:
-        NothingToDrawError: none has.
+        NothingToDrawError: none has, or the cases are single slices.
     """
     for chosen in reversed(choose_cases(comparison, region, options)):
         volumes = _read(comparison, chosen.case, options, None, references, 0)
+        if len(volumes.reference) == 1:
+            raise NothingToDrawError(f"case {chosen.case} is one slice and has no surface")
         reference, predictions = _masks(comparison, region, volumes)
         shown = [
             error_surface(look.name, prediction, reference, volumes.spacing_mm)
@@ -155,7 +161,7 @@ def _case_row(
     reference, masks = _masks(comparison, region, volumes)
     number = largest_slice(reference)
     if options.slice == "worst_error":
-        baseline = masks[comparison.baseline]
+        baseline = masks[comparison.leading]
         number = worst_slice(error_distances(baseline, reference, volumes.spacing_mm), reference)
     predictions = tuple(
         Prediction(
@@ -176,7 +182,11 @@ def _case_row(
         reference=reference[number],
         spacing_mm=volumes.spacing_mm[1:],
         predictions=predictions,
-        reference_ml=int(np.count_nonzero(reference)) * float(np.prod(volumes.spacing_mm)) / 1000,
+        reference_ml=(
+            None
+            if volumes.is_2d
+            else int(np.count_nonzero(reference)) * float(np.prod(volumes.spacing_mm)) / 1000
+        ),
     )
     return row, number
 
@@ -205,7 +215,7 @@ def _which_cases(comparison: Comparison, records: list[dict[str, Any]], options:
         return f"{_plural(len(records), 'chosen case')}."
     percentiles = enumerate_words([f"{record['percentile']:g}" for record in records])
     metric = metric_of(options.metric).title
-    baseline = comparison.looks[comparison.baseline].name
+    baseline = comparison.looks[comparison.leading].name
     return f"cases at percentiles {percentiles} of {metric} of {baseline}, from easy to hard."
 
 

@@ -14,7 +14,8 @@ from gsl_experiments.figures.options import FigureOptions, metric_of
 from gsl_experiments.figures.planned import DrawnFigure
 from gsl_experiments.figures.ranks import RankLine, draw_critical_differences
 from gsl_experiments.figures.selection import Comparison, case_values
-from gsl_experiments.figures.words import dataset_name, run_records, settings_sentence
+from gsl_experiments.figures.words import dataset_name, enumerate_words, run_records, settings_sentence
+from gsl_experiments.reporting.comparison import ranked_runs
 from gsl_experiments.statistics import compare_paired, ranks
 
 
@@ -49,26 +50,40 @@ def distribution_figure(comparison: Comparison, column: str, options: FigureOpti
 
 
 def difference_figure(comparison: Comparison, column: str, options: FigureOptions) -> DrawnFigure:
-    """Every case's difference to the baseline, with the mean and its 95 % bootstrap interval."""
-    metric = metric_of(column)
+    """Every case's difference to the baseline, with the mean and its bootstrap interval, as in the tables."""
+    metric, settings = metric_of(column), options.settings
+    assert comparison.baseline is not None
     baseline = comparison.results[comparison.baseline]
     others = [place for place in range(len(comparison.results)) if place != comparison.baseline]
     differences: dict[str, list[Values]] = {}
     means: dict[str, list[Interval]] = {}
     tellings = []
+    sources: dict[str, dict[str, Any]] = {}
     for region in comparison.regions:
         reference = case_values(baseline, region, column)
-        differences[region], means[region] = [], []
+        differences[region], means[region], sources[region] = [], [], {}
         for place in others:
             pair = pd.concat(
                 [case_values(comparison.results[place], region, column), reference], axis=1, join="inner"
-            )
+            ).dropna()
             values, of_baseline = pair.iloc[:, 0].to_numpy(), pair.iloc[:, 1].to_numpy()
             differences[region].append(values - of_baseline)
             interval = (np.nan, np.nan, np.nan)
             if len(pair):
-                outcome = compare_paired(values, of_baseline, higher_is_better=metric.higher_is_better)
+                outcome = compare_paired(
+                    values,
+                    of_baseline,
+                    higher_is_better=metric.higher_is_better,
+                    confidence=1 - settings.alpha,
+                    resamples=settings.resamples,
+                    seed=settings.seed,
+                )
                 interval = (outcome.mean_difference, outcome.low, outcome.high)
+                sources[region][comparison.looks[place].name] = {
+                    "mean": outcome.mean_difference,
+                    "interval": None if np.isnan(outcome.low) else [outcome.low, outcome.high],
+                    "cases": outcome.n,
+                }
                 tellings.append(
                     f"{region}, {comparison.looks[place].name}: {outcome.better} better, {outcome.equal} equal, "
                     f"{outcome.worse} worse"
@@ -87,31 +102,36 @@ def difference_figure(comparison: Comparison, column: str, options: FigureOption
     numbers = sorted({run.size for runs in differences.values() for run in runs})
     caption = (
         f"{dataset_name(comparison)}: {metric.title} of each run minus that of {name}, case by case "
-        f"({_range_words(numbers)} cases that both have). Diamond and black line: mean with its 95 % bootstrap "
-        f"interval. {_rules(column, figure)} {settings_sentence(comparison)}"
+        f"({_range_words(numbers)} cases that both have). Diamond and black line: mean with its "
+        f"{100 * (1 - settings.alpha):g} % bootstrap interval. {_rules(column, figure)} {settings_sentence(comparison)}"
     )
     return DrawnFigure(
         f"{comparison.name}_{column}_differences",
         figure,
         caption,
         f"Differences of {metric.title} to {name}. {'; '.join(tellings)}.",
-        {"runs": run_records(comparison), "metric": column, "baseline": name, "regions": list(differences)},
+        {"runs": run_records(comparison), "metric": column, "baseline": name, "differences": sources},
     )
 
 
 def ranks_figure(comparison: Comparison, column: str, options: FigureOptions) -> DrawnFigure:
-    """Mean ranks and Nemenyi's critical difference, one scale a region."""
-    metric = metric_of(column)
+    """Mean ranks and Nemenyi's critical difference of the ranked runs, one scale a region."""
+    metric, alpha = metric_of(column), options.settings.alpha
+    places = ranked_runs(comparison.results)
+    unranked = [look.name for place, look in enumerate(comparison.looks) if place not in places]
     lines, numbers, tellings = [], set(), []
     sources: dict[str, dict[str, Any]] = {}
     for region in comparison.regions:
         frame = pd.concat(
             [
-                case_values(result, region, column).rename(column).reset_index().assign(variant=look.name)
-                for result, look in zip(comparison.results, comparison.looks, strict=True)
+                case_values(comparison.results[place], region, column)
+                .rename(column)
+                .reset_index()
+                .assign(variant=comparison.looks[place].name)
+                for place in places
             ]
         )
-        outcome = ranks(frame, column, higher_is_better=metric.higher_is_better)
+        outcome = ranks(frame, column, higher_is_better=metric.higher_is_better, alpha=alpha)
         lines.append(RankLine(region, outcome.mean_rank, outcome.critical_difference, outcome.cliques))
         sources[region] = {
             "mean_ranks": dict(outcome.mean_rank),
@@ -124,8 +144,10 @@ def ranks_figure(comparison: Comparison, column: str, options: FigureOptions) ->
     figure = draw_critical_differences(lines, width_mm=options.column_mm)
     caption = (
         f"{dataset_name(comparison)}: mean rank of each run in {metric.title} over the {_range_words(sorted(numbers))} "
-        "cases that all runs have; 1 is the best. Runs that a bar joins differ by less than Nemenyi's critical "
-        f"difference (CD) at the 5 % level. {settings_sentence(comparison)}"
+        "cases that all of them have; 1 is the best. Runs that a bar joins differ by less than Nemenyi's critical "
+        f"difference (CD) at the {100 * alpha:g} % level. "
+        + (f"Not ranked, because folds are open: {enumerate_words(unranked)}. " if unranked else "")
+        + settings_sentence(comparison)
     )
     return DrawnFigure(
         f"{comparison.name}_{column}_ranks",
@@ -134,6 +156,11 @@ def ranks_figure(comparison: Comparison, column: str, options: FigureOptions) ->
         f"Mean ranks in {metric.title}. {'; '.join(tellings)}.",
         {"runs": run_records(comparison), "metric": column, "ranks": sources},
     )
+
+
+def shared_cases(comparison: Comparison, places: Sequence[int]) -> set[str]:
+    """The cases that all runs at these places have."""
+    return set.intersection(*(set(comparison.results[place].cases["case"]) for place in places))
 
 
 def _rules(column: str, figure: Figure) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gsl_experiments.checks import check_tables
 from gsl_experiments.errors import UserError
+from gsl_experiments.reporting.comparison import Settings
 from gsl_experiments.reporting.rows import METRICS, Metric
+from gsl_experiments.reporting.stage import table_settings
 
 FORMATS = ("pdf", "svg", "png")
 PLANES = ("axial", "coronal", "sagittal")
@@ -20,12 +23,14 @@ MOST_CASES = 6
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """What to draw, and how; each attribute is a key of `figures` in the configuration, which explains it."""
+    """What to draw, and how; each attribute is a key of `figures` in the configuration, which explains it.
+
+    Only `settings` is not: it says how runs are compared, by the keys of `tables`.
+    """
 
     dataset: str | None
     runs: tuple[str, ...] | None
     losses: tuple[str, ...]
-    baseline: str
     metrics: tuple[str, ...]
     metric: str
     percentiles: tuple[float, ...]
@@ -39,30 +44,28 @@ class FigureOptions:
     column_mm: float
     text_mm: float
     dpi: int
+    settings: Settings
 
     @classmethod
     def from_config(cls, cfg: DictConfig) -> FigureOptions:
-        """Read the options.
+        """Read the options out of the whole configuration.
 
         Raises:
             UserError: a value makes no sense.
         """
-        given: dict[str, Any] = {}
-        for field in fields(cls):
-            value = (
-                OmegaConf.to_container(cfg[field.name])
-                if OmegaConf.is_list(cfg[field.name])
-                else cfg[field.name]
-            )
-            given[field.name] = tuple(value) if isinstance(value, list) else value
-        for key in ("dataset", "baseline", "region", "channel"):
+        check_tables(cfg)
+        plain: dict[str, Any] = OmegaConf.to_container(cfg.figures, resolve=True)  # type: ignore[assignment]
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
+        }
+        for key in ("dataset", "region", "channel"):
             if given[key] is not None:
                 given[key] = str(given[key])
         for key in ("runs", "losses", "metrics", "cases", "formats", "percentiles", "ct_window"):
             _check_list(key, given[key], may_be_null=key in ("runs", "cases"))
         for key in ("runs", "losses", "cases"):
             given[key] = None if given[key] is None else tuple(str(name) for name in given[key])
-        options = cls(**given)
+        options = cls(**given, settings=table_settings(cfg))
         options._check()
         return options
 

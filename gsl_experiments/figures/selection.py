@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from gsl_experiments.errors import UserError
-from gsl_experiments.evaluation import Experiment, RunResult
+from gsl_experiments.evaluation import Experiment, Run, RunResult
 from gsl_experiments.figures.distributions import Look
 from gsl_experiments.figures.options import FigureOptions, metric_of
 from gsl_experiments.figures.style import (
@@ -22,6 +23,7 @@ from gsl_experiments.figures.style import (
     SCHEDULE_MARKERS,
     SCHEDULE_NAMES,
 )
+from gsl_experiments.reporting.comparison import find_baseline
 from gsl_experiments.reporting.paper import TABLE_1_SCHEDULE
 from gsl_experiments.reporting.placement import place_runs
 
@@ -34,19 +36,24 @@ class Comparison:
         name: `losses` (Table 1), `schedules` (Table 2) or `runs` (a choice), the first part of files' names.
         results: the runs with their metrics.
         looks: one for each run.
-        baseline: place of the run that the others are compared with.
+        baseline: place of the run that the others are compared with; None without it.
     """
 
     name: str
     results: tuple[RunResult, ...]
     looks: tuple[Look, ...]
-    baseline: int
+    baseline: int | None
 
     @property
     def regions(self) -> tuple[str, ...]:
         """Regions that every run has, in the order of the dataset."""
         first, *others = (result.run.regions for result in self.results)
         return tuple(region for region in first if all(region in other for other in others))
+
+    @property
+    def leading(self) -> int:
+        """Place of the run by which cases are chosen: the baseline, or without it the first."""
+        return self.baseline or 0
 
 
 @dataclass(frozen=True)
@@ -61,20 +68,38 @@ class ChosenCase:
 def comparisons(results: Sequence[RunResult], options: FigureOptions) -> list[Comparison]:
     """The runs of one dataset and protocol in the groups of the paper's tables, each of at least two runs.
 
-    Where neither table has two of them, all runs make up one group; so do the runs that `figures.runs` names.
+    The baseline joins a group that lacks it, as it does in the tables' statistics. Where neither table has two runs,
+    all runs make up one group; so do the runs that `figures.runs` names.
 
     Raises:
         UserError: `figures.runs` names a run that is not there.
     """
+    baseline = find_baseline(results, options.settings.baseline)
     if options.runs is not None:
-        return [_comparison("runs", [_named(name, results) for name in options.runs], options)]
+        return [_comparison("runs", [_named(name, results) for name in options.runs], baseline)]
     tables = place_runs(results).tables
     groups = [
         ("losses", list(_in_order(tables[1].values(), by_schedule=False))),
         ("schedules", list(_in_order(tables[2].values(), by_schedule=True))),
     ]
-    found = [_comparison(name, group, options) for name, group in groups if len(group) > 1]
-    return found or [_comparison("runs", list(results), options)]
+    found = [_comparison(name, group, baseline, joins=True) for name, group in groups if len(group) > 1]
+    return found or [_comparison("runs", list(results), baseline)]
+
+
+def check_one_dataset(results: Sequence[RunResult]) -> None:
+    """Refuse runs of one dataset whose cases cannot be laid over each other.
+
+    Raises:
+        UserError: two of them have another dataset folder, file ending, or labels of a region.
+    """
+    first, *others = (result.run for result in results)
+    for other in others:
+        for what, one, another in _of_data(first, other):
+            if one != another:
+                raise UserError(
+                    f"{first.path} and {other.path} are both of dataset {first.experiment.dataset}, but differ in "
+                    f"{what} ({one}, {another}): choose a dataset folder with DATASET=, or move one of them away"
+                )
 
 
 def runs_of_cases(results: Sequence[RunResult], options: FigureOptions) -> Comparison:
@@ -89,7 +114,7 @@ def runs_of_cases(results: Sequence[RunResult], options: FigureOptions) -> Compa
     for loss in options.losses:
         of_loss = sorted((r for r in results if r.run.experiment.loss == loss), key=lambda r: _preference(r))
         chosen += of_loss[:1]
-    return _comparison("cases", chosen or list(results), options)
+    return _comparison("cases", chosen or list(results), find_baseline(results, options.settings.baseline))
 
 
 def choose_cases(comparison: Comparison, region: str, options: FigureOptions) -> tuple[ChosenCase, ...]:
@@ -101,7 +126,7 @@ def choose_cases(comparison: Comparison, region: str, options: FigureOptions) ->
     Raises:
         UserError: a named case has no prediction of every run, or no case has.
     """
-    values = case_values(comparison.results[comparison.baseline], region, options.metric)
+    values = case_values(comparison.results[comparison.leading], region, options.metric)
     shared = set.intersection(*(set(result.cases["case"]) for result in comparison.results))
     names = ", ".join(look.name for look in comparison.looks)
     if not shared:
@@ -151,17 +176,32 @@ def short_name(result: RunResult) -> str:
     return result.run.name.split("__")[1]
 
 
-def _comparison(name: str, results: Sequence[RunResult], options: FigureOptions) -> Comparison:
+def _of_data(run: Run, other: Run) -> Iterator[tuple[str, object, object]]:
+    """What two runs need to have in common to be laid over each other: its name and the value of either."""
+    yield "dataset folder", run.dataset_folder, other.dataset_folder
+    yield "file ending", run.file_ending, other.file_ending
+    for region, labels in run.regions.items():
+        yield f"labels of {region}", labels, other.regions.get(region, labels)
+
+
+def _comparison(
+    name: str, rows: Sequence[RunResult], baseline: RunResult | None, *, joins: bool = False
+) -> Comparison:
+    """Compare runs, each with its look; a baseline that is none of them comes first if it joins them, in black."""
     by_schedule = name == "schedules"
-    looks: list[Look] = []
-    for result in results:
+    results, looks = list(rows), list[Look]()
+    for result in rows:
         looks.append(_look(result, by_schedule, taken=[look.color for look in looks]))
-    wanted = [
-        place
-        for place, result in enumerate(results)
-        if options.baseline in (result.run.experiment.loss, short_name(result))
+    if joins and baseline is not None and baseline not in rows:
+        results.insert(0, baseline)
+        looks.insert(0, Look(run_title(baseline.run.experiment), BLACK, "-", "X"))
+    counts = Counter(look.name for look in looks)
+    looks = [
+        replace(look, name=f"{look.name}, {result.run.name}") if counts[look.name] > 1 else look
+        for look, result in zip(looks, results, strict=True)
     ]
-    return Comparison(name, tuple(results), tuple(looks), wanted[0] if wanted else 0)
+    place = next((place for place, result in enumerate(results) if result is baseline), None)
+    return Comparison(name, tuple(results), tuple(looks), place)
 
 
 def _look(result: RunResult, by_schedule: bool, taken: Sequence[str]) -> Look:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from gsl_experiments.atomic import write_json, write_text
@@ -18,6 +18,7 @@ from gsl_experiments.evaluation import Run, RunResult, evaluate_runs
 from gsl_experiments.figures.dataset_figures import Folders, plan_figures
 from gsl_experiments.figures.options import FigureOptions
 from gsl_experiments.figures.planned import DrawnFigure, NothingToDrawError, PlannedFigure, write_figure
+from gsl_experiments.figures.selection import check_one_dataset
 from gsl_experiments.provenance import collect
 
 
@@ -27,7 +28,7 @@ def make_figures(cfg: DictConfig) -> None:
     Raises:
         UserError: an option makes no sense, or there is nothing to draw.
     """
-    options = FigureOptions.from_config(cfg.figures)
+    options = FigureOptions.from_config(cfg)
     results = in_checkout(cfg.paths.results)
     folders = Folders(in_checkout(cfg.paths.raw), in_checkout(cfg.paths.preprocessed))
     outcomes = evaluate_runs(
@@ -59,7 +60,7 @@ def make_figures(cfg: DictConfig) -> None:
             drawn[folder].append(figure)
     for folder, figures in drawn.items():
         write_text(folder / "README.md", _overview(figures, options.formats))
-        write_json(folder / "provenance.json", collect(_plain(cfg)))
+        write_json(folder / "provenance.json", collect(asdict(options)))
         print(f"{folder}: {len(figures)} figures, overview in README.md")
 
 
@@ -91,6 +92,7 @@ def _chosen(
             )
         of_protocol = [run for run in runs if run.run.experiment.protocol == protocol]
         if of_protocol:
+            check_one_dataset(of_protocol)
             chosen[dataset] = of_protocol
     return chosen
 
@@ -124,7 +126,3 @@ def _overview(figures: Sequence[DrawnFigure], formats: Sequence[str]) -> str:
         picture = f"![{figure.alt}]({figure.name}.{shown})\n\n" if shown else ""
         parts.append(f"## {figure.name}\n\n{picture}{figure.caption}\n\n{links}\n")
     return "\n".join(parts)
-
-
-def _plain(cfg: DictConfig) -> Any:
-    return OmegaConf.to_container(cfg.figures, resolve=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gsl_experiments.figures.selection import Comparison, short_name
+from gsl_experiments.reporting.comparability import missing_cases, odd_settings
 from gsl_experiments.reporting.paper import DATASETS
 
 
@@ -16,12 +17,15 @@ def dataset_name(comparison: Comparison) -> str:
 
 
 def settings_sentence(comparison: Comparison) -> str:
-    """Protocol, epochs and folds of the runs; where they differ, each run's own."""
+    """Protocol, epochs and folds of the runs, and whatever else sets one of them apart: settings, data, cases."""
     protocol = comparison.results[0].run.experiment.protocol
     epochs = [f"{result.run.experiment.epochs} epochs" for result in comparison.results]
     folds = [f"{len(r.complete_folds)}/{r.total_folds} folds" for r in comparison.results]
     names = [look.name for look in comparison.looks]
-    return f"Protocol {protocol}, {_shared(epochs, names)}, {_shared(folds, names)}."
+    sentence = f"Protocol {protocol}, {_shared(epochs, names)}, {_shared(folds, names)}."
+    if differing := _differing(comparison):
+        sentence += f" The runs differ: {'; '.join(differing)}."
+    return sentence
 
 
 def percentile_words(percentile: float) -> str:
@@ -52,6 +56,20 @@ def run_records(comparison: Comparison) -> list[dict[str, Any]]:
         }
         for result, look in zip(comparison.results, comparison.looks, strict=True)
     ]
+
+
+def _differing(comparison: Comparison) -> list[str]:
+    """For each run that differs from most of the others in what: seed, settings, data or cases."""
+    results = {look.name: result for look, result in zip(comparison.looks, comparison.results, strict=True)}
+    differing = [
+        f"{name} ({', '.join(own)})"
+        for name, found in odd_settings(results).items()
+        if (own := [difference for difference in found if not difference.startswith("epochs ")])
+    ]
+    lacking = [
+        f"{name} lacks {len(cases)} cases that others have" for name, cases in missing_cases(results).items()
+    ]
+    return [*differing, *lacking]
 
 
 def _shared(values: Sequence[str], names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from gsl_experiments.metrics.masks import image_diagonal_mm
 from gsl_experiments.metrics.segmentation import (
+    METRICS_VERSION,
     NSD_TOLERANCE_MM,
     SegmentationMetrics,
     asd,
@@ -15,6 +16,7 @@ from gsl_experiments.metrics.segmentation import (
 )
 
 __all__ = [
+    "METRICS_VERSION",
     "NSD_TOLERANCE_MM",
     "SegmentationMetrics",
     "asd",

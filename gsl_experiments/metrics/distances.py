@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gsl_experiments.metrics.masks import Mask
-from gsl_experiments.metrics.nearest import Distances, Voxels
+from gsl_experiments.metrics.nearest import DECIMALS, Distances, Voxels
 from gsl_experiments.metrics.surfaces import Surface, indices
 
 _BLOCK = 4  # voxels along each side of the blocks by which voxels are passed over, and
@@ -81,7 +81,7 @@ def _order_statistics(voxels: Voxels, surface: Surface, first: int, last: int) -
     """The distances of two ranks, counted from 0, out of those from all voxels to a surface."""
     if len(voxels) > _FEW:
         centres = _distances_of_blocks(voxels, surface)
-        reach = (_BLOCK - _CENTRE) * np.linalg.norm(surface.spacing_mm) * (1 + 1e-9)
+        reach = (_BLOCK - _CENTRE) * np.linalg.norm(surface.spacing_mm) * (1 + 1e-9) + 10.0**-DECIMALS
         at_least = np.partition(centres, first)[first] - 2 * reach
         at_most = np.partition(centres, last)[last] + 2 * reach
         below = int(np.count_nonzero(centres < at_least))

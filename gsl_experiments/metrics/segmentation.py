@@ -14,8 +14,11 @@ from gsl_experiments.metrics.masks import (
     image_diagonal_mm,
     joint_box,
 )
+from gsl_experiments.metrics.nearest import DECIMALS, Distances
 from gsl_experiments.metrics.surfaces import Surface
 
+# Of the definitions of all metrics: raise it when a value changes, so that stored ones are measured again.
+METRICS_VERSION = 1
 NSD_TOLERANCE_MM = 2.0
 ROUNDING_MM = 1e-6  # a distance that should equal the tolerance may come out this much above it
 
@@ -122,9 +125,9 @@ def segmentation_metrics(
     return SegmentationMetrics(
         dice=overlap,
         hd95_mm=hd95_mm,
-        asd_mm=float(distances.prediction_boundary.mean() + distances.reference_boundary.mean()) / 2,
+        asd_mm=(_mean(distances.prediction_boundary) + _mean(distances.reference_boundary)) / 2,
         hd95_surface_mm=max(float(np.percentile(one, 95)) for one in directed),
-        assd_mm=sum(float(one.sum()) for one in directed) / number,
+        assd_mm=_mean(np.concatenate(directed)),
         hd_mm=max(float(one.max()) for one in directed),
         nsd=int(within) / number,
     )
@@ -294,6 +297,12 @@ def nsd(prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float], toler
     return segmentation_metrics(
         prediction, reference, spacing_mm=spacing_mm, nsd_tolerance_mm=tolerance_mm
     ).nsd
+
+
+def _mean(distances: Distances) -> float:
+    """Mean that does not depend on the order of the voxels, not even in the last digit: a sum of whole numbers."""
+    per_mm = 10**DECIMALS
+    return int(np.rint(distances * per_mm).astype(np.int64).sum()) / per_mm / len(distances)
 
 
 def _without_surface(overlap: float, hd95_mm: float, diagonal_mm: float) -> SegmentationMetrics:

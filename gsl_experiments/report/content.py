@@ -7,16 +7,14 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 from tqdm import tqdm
 
 from gsl_experiments.evaluation import RunResult
-from gsl_experiments.evaluation.runs import read_json
 from gsl_experiments.figures import selection as figure_selection
-from gsl_experiments.figures.dataset_figures import Folders, plan_figures
+from gsl_experiments.figures.dataset_figures import Folders, plan_figures, shown_channel
 from gsl_experiments.figures.options import FigureOptions, metric_of
 from gsl_experiments.figures.planned import DrawnFigure, NothingToDrawError
 from gsl_experiments.figures.style import RC, REFERENCE_COLOR
@@ -26,7 +24,6 @@ from gsl_experiments.report.selection import choose_cases, given_cases
 from gsl_experiments.report.slices import UNITS_PER_PIXEL, SliceOptions, case_slices
 from gsl_experiments.report.summary import View, comparison_data, table_views
 from gsl_experiments.report.training import Origin, epoch_data, origin
-from gsl_experiments.reporting.comparison import Settings
 from gsl_experiments.reporting.gather import gather_tables
 from gsl_experiments.reporting.paper import DATASETS, PaperTables
 from gsl_experiments.reporting.rows import METRICS
@@ -81,7 +78,6 @@ def report_content(
     folders: Folders,
     *,
     paper: PaperTables,
-    settings: Settings,
     record: Mapping[str, Any],
     attribution: str | None,
 ) -> Content:
@@ -90,10 +86,9 @@ def report_content(
     Args:
         results: runs of one dataset, each with a complete fold.
         options: of the report.
-        figure_options: of its figures; the window and channel of images are theirs too.
+        figure_options: of its figures; the window and channel of images and how runs are compared are theirs too.
         folders: where images and references lie.
         paper: the paper's tables.
-        settings: how runs are compared.
         record: of this call.
         attribution: whose data it is, and under which licence.
 
@@ -104,7 +99,7 @@ def report_content(
     cases = case_data(runs, [metric.column for metric in METRICS])
     chosen = _viewer_cases(cases, runs, options, figure_options)
     slices = _slices(chosen, runs, options, figure_options, folders)
-    (tables,) = gather_tables(results, paper=paper, settings=settings)
+    (tables,) = gather_tables(results, paper=paper, settings=figure_options.settings)
     dataset = results[0].run.experiment.dataset
     data = {
         "runs": [{"label": run.label, "color": run.color, "dash": run.dash} for run in runs],
@@ -115,7 +110,7 @@ def report_content(
         "metric": figure_options.metric,
         "epochs": epoch_data(runs),
         "viewer": chosen,
-        "confidence": f"{100 * (1 - settings.alpha):g} %",
+        "confidence": f"{100 * (1 - figure_options.settings.alpha):g} %",
         "reference": REFERENCE_COLOR,
         "unitsPerPixel": UNITS_PER_PIXEL,
         **cases,
@@ -164,9 +159,12 @@ def _slices(
     figure_options: FigureOptions,
     folders: Folders,
 ) -> dict[str, Any]:
-    """Case -> its slices with the outlines of all runs that have it."""
+    """Case -> its slices with the outlines of all runs that have it; see `check_one_dataset` for what they share."""
+    if not chosen:
+        return {}
     run = runs[0].result.run
-    channel, is_ct = _channel(run.path / "dataset.json", figure_options)
+    regions = {name: labels for other in runs for name, labels in other.result.run.regions.items()}
+    channel, is_ct = shown_channel(run, figure_options)
     slice_options = SliceOptions(
         options.planes, options.max_slices, options.max_pixels, is_ct, figure_options.ct_window
     )
@@ -181,18 +179,10 @@ def _slices(
             folders.raw / run.dataset_folder / "imagesTr" / f"{case}_{channel:04d}{run.file_ending}",
             folders.preprocessed / run.dataset_folder / "gt_segmentations" / f"{case}{run.file_ending}",
             predictions,
-            run.regions,
+            regions,
             slice_options,
         )
     return slices
-
-
-def _channel(file: Path, options: FigureOptions) -> tuple[int, bool]:
-    """Number of the channel to show, and whether it is a CT."""
-    description = read_json(file)
-    names: dict[str, str] = description.get("channel_names") or description.get("modality") or {"0": ""}
-    number = next((int(key) for key, name in names.items() if name == options.channel), 0)
-    return number, names.get(str(number), "").lower() == "ct"
 
 
 def _figures(

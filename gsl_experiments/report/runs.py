@@ -70,8 +70,9 @@ def case_data(runs: Sequence[ReportRun], metrics: Sequence[str]) -> dict[str, An
 
     Returns:
         `cases`, `folds` (a list a case: one fold, or several if the runs disagree), `regions`, and for each region
-        `reference_ml` a case, `empty` a case (whether the reference or a prediction is empty), and `values`: metric ->
-        a list a run of a value a case, None where the run lacks the case or the metric is not defined.
+        `reference_ml` a case, `prediction_ml` a list a run of a value a case, `empty` a case (whether the reference or
+        a prediction is empty), and `values`: metric -> a list a run of a value a case, None where the run lacks the
+        case or the metric is not defined.
     """
     tables = {run.anchor: run.result.cases for run in runs}
     cases = sorted({case for table in tables.values() for case in table["case"]})
@@ -99,6 +100,7 @@ def _region_data(
     return {
         "name": region,
         "reference_ml": [_number(value) for value in volumes.bfill(axis=1).iloc[:, 0]],
+        "prediction_ml": [[_number(value) for value in table["prediction_ml"]] for table in of_region],
         "empty": [bool(value) for value in empty.any(axis=1)],
         "values": {
             metric: [[_number(value) for value in table[metric]] for table in of_region] for metric in metrics

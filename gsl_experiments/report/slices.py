@@ -17,10 +17,10 @@ from skimage.measure import approximate_polygon
 
 from gsl_experiments.datasets.nifti import read_image
 from gsl_experiments.errors import UserError
-from gsl_experiments.evaluation.label_images import label_array, read_labels
+from gsl_experiments.evaluation.label_images import check_same_grid, label_array, read_labels
 from gsl_experiments.figures.case_panels import contour_lines
 from gsl_experiments.figures.errors_of_case import Box, bounding_box
-from gsl_experiments.figures.volumes import grey_window
+from gsl_experiments.figures.volumes import grey_window, upright
 
 # Plane -> the array's axis that its slices are stacked along. Arrays are (z, y, x) with x to the patient's left,
 # y to the back and z to the head.
@@ -81,14 +81,14 @@ def case_slices(
         `paths`: region -> `reference` or run -> one SVG path a slice, in units of 1 / `UNITS_PER_PIXEL` pixel.
 
     Raises:
-        UserError: a file is missing or cannot be read.
+        UserError: a file is missing, cannot be read, or the image and a label image lie on different grids.
     """
     if not image_file.is_file():
         raise UserError(f"{image_file}: no such image; report.images=false makes a report without images")
-    image = _oriented(read_image(image_file))
+    image = upright(read_image(image_file))
     shape, spacing_mm = image.GetSize()[::-1], image.GetSpacing()[::-1]
     files = {"reference": reference_file, **prediction_files}
-    foregrounds = {name: _read_foreground(file) for name, file in files.items()}
+    foregrounds = {name: _read_foreground(file, image, image_file) for name, file in files.items()}
     box = _joint_box([fore.box for fore in foregrounds.values() if fore], shape, spacing_mm)
     labels = {name: _paste(foreground, box) for name, foreground in foregrounds.items()}
     masks = {
@@ -97,11 +97,8 @@ def case_slices(
     }
     values = sitk.GetArrayViewFromImage(image)[box]
     grey = to_grey(values, grey_window(values, is_ct=options.is_ct, ct_window=options.ct_window))
-    return {
-        plane: _cut(PLANES[plane], grey, masks, box, shape, spacing_mm, options)
-        for plane in options.planes
-        if shape[0] > 1 or plane == "axial"
-    }
+    planes = options.planes if shape[0] > 1 else ("axial",)
+    return {plane: _cut(PLANES[plane], grey, masks, box, shape, spacing_mm, options) for plane in planes}
 
 
 def to_grey(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
@@ -130,15 +127,11 @@ def svg_path(mask: NDArray[np.bool_], scale: tuple[float, float]) -> str:
     return "".join(parts)
 
 
-def _oriented(image: sitk.Image) -> sitk.Image:
-    """The image with its axes to the patient's left, back and head; a 2D image becomes one slice."""
-    return sitk.JoinSeries(image) if image.GetDimension() == 2 else sitk.DICOMOrient(image, "LPS")
-
-
-def _read_foreground(file: Path) -> _Foreground | None:
-    """The labelled part of a label image; None if there is none."""
-    image = _oriented(read_labels(file))  # owns the memory of the array
-    labels = label_array(image, file)
+def _read_foreground(file: Path, image: sitk.Image, image_file: Path) -> _Foreground | None:
+    """The labelled part of a label image on the image's grid; None if there is none."""
+    label_image = upright(read_labels(file))  # owns the memory of the array
+    check_same_grid(label_image, image, file, image_file)
+    labels = label_array(label_image, file)
     if not labels.any():
         return None
     box = bounding_box(labels > 0)

@@ -11,18 +11,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gsl_experiments.atomic import write_text
-from gsl_experiments.checks import check_tables
 from gsl_experiments.config import CHECKOUT, CONFIG_DIR, in_checkout, worker_processes
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation import Run, RunResult, evaluate_runs
 from gsl_experiments.figures.dataset_figures import Folders
 from gsl_experiments.figures.options import FigureOptions
+from gsl_experiments.figures.selection import check_one_dataset
 from gsl_experiments.provenance import collect
 from gsl_experiments.report.content import report_content
 from gsl_experiments.report.options import ReportOptions
 from gsl_experiments.report.page import render
 from gsl_experiments.reporting.paper import read_paper_tables
-from gsl_experiments.reporting.stage import table_settings
 
 REPORT_FILE = "report.html"
 
@@ -36,8 +35,7 @@ def make_report(cfg: DictConfig) -> list[Path]:
     Raises:
         UserError: an option makes no sense, or there is no trained run.
     """
-    check_tables(cfg)
-    options, figure_options = ReportOptions.from_config(cfg.report), FigureOptions.from_config(cfg.figures)
+    options, figure_options = ReportOptions.from_config(cfg.report), FigureOptions.from_config(cfg)
     folders = Folders(in_checkout(cfg.paths.raw), in_checkout(cfg.paths.preprocessed))
     results = in_checkout(cfg.paths.results)
     outcomes = evaluate_runs(
@@ -51,7 +49,10 @@ def make_report(cfg: DictConfig) -> list[Path]:
     paper = read_paper_tables(CHECKOUT / "results" / "paper" / "tables.csv")
     record = collect({"report": asdict(options), "figures": asdict(figure_options)})
     files = []
-    for dataset, runs in _by_dataset(outcomes, options, results).items():
+    chosen = _by_dataset(outcomes, options, results)
+    for runs in chosen.values():
+        check_one_dataset(runs)
+    for dataset, runs in chosen.items():
         attribution = options.attribution or _attribution(cfg, dataset)
         content = report_content(
             runs,
@@ -59,7 +60,6 @@ def make_report(cfg: DictConfig) -> list[Path]:
             figure_options,
             folders,
             paper=paper,
-            settings=table_settings(cfg),
             record=record,
             attribution=attribution,
         )

@@ -1,6 +1,6 @@
 """The statistics of one table: every run against the baseline, and all of them ranked, on the same cases."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -60,8 +60,7 @@ class VariantStatistics:
 class MetricStatistics:
     """All runs of a table in one region and metric.
 
-    Ranked are the runs whose folds are all complete, or all runs if fewer than two are; `ranks` is None where no case
-    is left that all of these have.
+    `ranks` is None where the ranked runs (see `ranked_runs`) have no case in common.
     """
 
     region: str
@@ -95,8 +94,8 @@ def compare_runs(
         settings: level, resamples and seed.
     """
     regions = dict.fromkeys(region for result in results.values() for region in result.run.regions)
-    complete = {variant for variant, result in results.items() if is_complete(result)}
-    ranked = complete if len(complete) > 1 else set(results)
+    variants = list(results)
+    ranked = {variants[place] for place in ranked_runs(list(results.values()))}
     statistics = []
     for region in regions:
         cases = {
@@ -107,6 +106,12 @@ def compare_runs(
             _compare_metric(region, metric, cases, ranked, baseline, settings) for metric in METRICS
         ]
     return tuple(entry for entry in statistics if entry.variants)
+
+
+def ranked_runs(results: Sequence[RunResult]) -> list[int]:
+    """Places of the runs that are ranked: the complete ones, or all if fewer than two are."""
+    complete = [place for place, result in enumerate(results) if is_complete(result)]
+    return complete if len(complete) > 1 else list(range(len(results)))
 
 
 def _compare_metric(

@@ -11,6 +11,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+EQUAL_DECIMALS = 9  # to which differences count as equal: 2.1 - 1.4 is not 0.7 to a computer
 MOST_FOR_EXACT_TEST = 50  # cases that differ
 
 
@@ -55,10 +56,10 @@ def compare_paired(
 ) -> PairedComparison:
     r"""Compare a variant with a baseline, case by case.
 
-    The differences :math:`d_i` are ranked by size, and :math:`R_+`, :math:`R_-` are the sums of the ranks of the
-    better and of the worse cases. Cases without a difference are ranked, then left out of both sums (Pratt, 1959),
-    so that many of them speak against a difference. The test is exact, whatever the ties, where up to 50 cases differ;
-    above, it takes the normal approximation (scipy.stats.wilcoxon). The effect size is
+    The differences :math:`d_i`, rounded to 9 decimals, are ranked by size, and :math:`R_+`, :math:`R_-` are the sums
+    of the ranks of the better and of the worse cases. Cases without a difference are ranked, then left out of both
+    sums (Pratt, 1959), so that many of them speak against a difference. The test is exact, whatever the ties, where up
+    to 50 cases differ; above, it takes the normal approximation (scipy.stats.wilcoxon). The effect size is
 
     .. math:: r = \frac{R_+ - R_-}{R_+ + R_-}
 
@@ -82,7 +83,7 @@ def compare_paired(
         raise ValueError("a paired comparison needs two equally long rows of numbers, and at least one pair")
     if not np.isfinite(differences).all():
         raise ValueError("a paired comparison needs finite numbers")
-    gains = differences if higher_is_better else -differences
+    gains = np.round(differences if higher_is_better else -differences, EQUAL_DECIMALS)
     ranks = stats.rankdata(np.abs(gains))
     for_variant, against = float(ranks[gains > 0].sum()), float(ranks[gains < 0].sum())
     moved = for_variant + against

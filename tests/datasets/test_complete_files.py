@@ -40,3 +40,14 @@ def test_a_damaged_byte_in_compressed_data_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(DatasetError, match="damaged or cut off"):
         read_image(path)
+
+
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd"])
+def test_other_formats_are_not_called_nifti(tmp_path: Path, ending: str) -> None:
+    """And ITK's reason is not passed on: a .mha that is cut off would be "No such file or directory"."""
+    path = tmp_path / f"image{ending}"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((20, 21, 22), np.int16)), str(path))
+    voxels = path.with_suffix(".raw") if ending == ".mhd" else path
+    voxels.write_bytes(voxels.read_bytes()[:-100])
+    with pytest.raises(DatasetError, match=rf"{path}: damaged, cut off or without its voxels; download"):
+        read_image(path)

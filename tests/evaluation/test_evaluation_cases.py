@@ -88,6 +88,7 @@ def test_labels_stored_as_floats_are_labels(tmp_path):
         ({"spacing_mm": (1.0, 1.0, 1.01)}, "differ in spacing"),
         ({"origin": (0.0, 0.1, 0.0)}, "differ in origin"),
         ({"labels": boxes() + np.float32(0.5)}, "whole numbers"),
+        ({"labels": boxes() * np.float32(1e30)}, r"label 2e\+30 is too large, the largest is 2147483647"),
     ],
 )
 def test_files_that_cannot_be_compared(tmp_path, other, message):
@@ -98,6 +99,71 @@ def test_files_that_cannot_be_compared(tmp_path, other, message):
     assert str(prediction) in str(error.value)
     if "differ" in message:
         assert str(reference) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "other_mm", "equal"),
+    [(3.0, 3.0004, True), (5.0, 5.004, False), (0.0007, 0.0015, False), (0.0007, 0.0007000001, True)],
+)
+def test_spacings_of_large_and_of_small_voxels(tmp_path, spacing_mm, other_mm, equal):
+    """Small voxels, as in microscopy, must agree to 0.1 %; .mha has them in double precision."""
+    prediction = write_labels(tmp_path / "p" / "c.mha", boxes(), spacing_mm=[spacing_mm] * 3)
+    reference = write_labels(tmp_path / "r" / "c.mha", boxes(), spacing_mm=[other_mm] * 3)
+    if equal:
+        assert evaluate_case(prediction, reference, REGIONS)[0]["dice"] == 1.0
+        return
+    with pytest.raises(UserError, match="differ in spacing"):
+        evaluate_case(prediction, reference, REGIONS)
+
+
+def test_origins_of_small_voxels(tmp_path):
+    files = [
+        write_labels(tmp_path / name / "c.mha", boxes(), spacing_mm=[0.001] * 3, origin=(0, 0, origin))
+        for name, origin in (("p", 0.0009), ("r", 0.0))
+    ]
+    with pytest.raises(UserError, match="differ in origin"):
+        evaluate_case(*files, REGIONS)
+
+
+def image_of_kind(kind):
+    """An image that is no label image."""
+    if kind == "four axes":
+        return sitk.GetImageFromArray(np.stack([boxes(), boxes()]), isVector=False)
+    if kind == "four axes, one volume":
+        return sitk.GetImageFromArray(boxes()[None], isVector=False)
+    if kind == "complex":
+        return sitk.GetImageFromArray(boxes().astype(np.complex64))
+    return sitk.GetImageFromArray(np.stack([boxes()] * 3, axis=-1), isVector=True)
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("four axes", "4 axes, but a label image is 2D or 3D"),
+        ("four axes, one volume", "4 axes, but a label image is 2D or 3D"),
+        ("vector", "each voxel is a vector of 8-bit unsigned integer, but a label is one number"),
+        ("complex", "each voxel is a (complex|vector) of 32-bit float, but a label is one number"),
+    ],
+)
+def test_images_that_are_no_label_images(tmp_path, kind, message, both):
+    prediction, reference = tmp_path / "p" / "c.mha", tmp_path / "r" / "c.mha"
+    for file in (prediction, reference):
+        write_labels(file, boxes())
+    for file in (prediction, reference)[: 1 + both]:
+        sitk.WriteImage(image_of_kind(kind), str(file))
+    with pytest.raises(UserError, match=rf"p/c\.mha: {message}"):
+        evaluate_case(prediction, reference, REGIONS)
+    with pytest.raises(UserError, match=rf"p/c\.mha: {message}"):
+        evaluate_folder(tmp_path / "p", tmp_path / "r")
+
+
+@pytest.mark.parametrize("tolerance", [-1, "abc", float("nan"), None, True])
+def test_a_tolerance_that_is_no_length(two_folders, tolerance):
+    with pytest.raises(
+        UserError, match=rf"evaluate\.nsd_tolerance_mm={tolerance}: allowed is a length in mm"
+    ):
+        evaluate_folder(*two_folders, REGIONS, nsd_tolerance_mm=tolerance)
 
 
 def test_directions_that_differ_and_headers_that_are_rounded(tmp_path):

@@ -1,5 +1,6 @@
 """Trained runs: which are found, which folds count, and which rows of `metrics.csv` are computed again."""
 
+import itertools
 import json
 import os
 
@@ -13,6 +14,7 @@ from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation import evaluate_run, evaluate_runs, find_runs, read_splits
 from gsl_experiments.evaluation import run_metrics as run_metrics_module
 from gsl_experiments.evaluation.run_metrics import read_metrics
+from gsl_experiments.metrics import METRICS_VERSION
 
 REGIONS = {"Whole Tumor": [1, 2], "Core": [2]}
 # The first and the last case look like a number and like a missing value.
@@ -233,6 +235,132 @@ def test_another_tolerance_is_measured_again(results, preprocessed, add_run, eva
     assert evaluated == ["001", "case_b"] * 2
 
 
+def test_another_definition_of_the_metrics_is_measured_again(
+    results, preprocessed, add_run, evaluated, monkeypatch
+):
+    add_run(folds=(0,))
+    run = find_runs(results)[0]
+    assert set(evaluate_run(run, preprocessed)["metrics_version"]) == {METRICS_VERSION}
+    monkeypatch.setattr(run_metrics_module, "METRICS_VERSION", METRICS_VERSION + 1)
+    assert set(evaluate_run(run, preprocessed)["metrics_version"]) == {METRICS_VERSION + 1}
+    assert evaluated == ["001", "case_b"] * 2
+
+
+def test_the_record_tells_where_the_latest_rows_come_from(results, preprocessed, add_run):
+    path = add_run(folds=(0,))
+    run = find_runs(results)[0]
+    evaluate_run(run, preprocessed, nsd_tolerance_mm=1.5)
+    record = json.loads((path / "metrics.json").read_text())
+    assert record["regions"] == REGIONS
+    assert (record["metrics_version"], record["measured"]) == (METRICS_VERSION, ["001", "case_b"])
+    assert record["config"] == {"nsd_tolerance_mm": 1.5}
+    assert {"git", "packages", "time", "machine"} <= record.keys()
+    evaluate_run(run, preprocessed, nsd_tolerance_mm=1.5)  # nothing is measured
+    assert json.loads((path / "metrics.json").read_text()) == record
+    write_boxes(path / "fold_0" / "validation" / "case_b.nii.gz")
+    evaluate_run(run, preprocessed, nsd_tolerance_mm=1.5)
+    assert json.loads((path / "metrics.json").read_text())["measured"] == ["case_b"]
+
+
+@pytest.mark.parametrize("ended_by", [KeyboardInterrupt, UserError])
+def test_cases_that_are_measured_outlast_an_interruption(
+    results, preprocessed, add_run, evaluated, monkeypatch, ended_by
+):
+    path = add_run()
+    run = find_runs(results)[0]
+    original = run_metrics_module.evaluate_pairs
+
+    def ending(pairs, regions, **options):
+        yield from itertools.islice(original(pairs, regions, **options), 3)
+        raise ended_by
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_metrics_module, "evaluate_pairs", ending)
+        with pytest.raises(ended_by):
+            evaluate_run(run, preprocessed)
+    assert list(read_metrics(path / "metrics.csv")["case"].unique()) == ["001", "case_b", "NA"]
+    assert json.loads((path / "metrics.json").read_text())["measured"] == ["001", "case_b", "NA"]
+    evaluated.clear()
+    assert len(evaluate_runs(results, preprocessed)[0].cases) == 8
+    assert evaluated == ["case_c"]
+
+
+def test_cases_are_written_while_others_are_measured(results, preprocessed, add_run, monkeypatch):
+    """A process that is killed cannot write any more."""
+    path = add_run()
+    monkeypatch.setattr(run_metrics_module, "SAVE_SECONDS", 0.0)
+    original = run_metrics_module.evaluate_pairs
+    written = []
+
+    def looking(pairs, regions, **options):
+        for rows in original(pairs, regions, **options):
+            file = path / "metrics.csv"
+            written.append(len(read_metrics(file)) if file.exists() else None)
+            yield rows
+
+    monkeypatch.setattr(run_metrics_module, "evaluate_pairs", looking)
+    evaluate_run(find_runs(results)[0], preprocessed)
+    assert written == [None, 2, 4, 6]
+
+
+@pytest.mark.parametrize("tolerance", [-1, "abc", float("nan"), None, True])
+def test_a_tolerance_that_is_no_length(results, preprocessed, add_run, tolerance):
+    path = add_run()
+    with pytest.raises(
+        UserError, match=rf"evaluate\.nsd_tolerance_mm={tolerance}: allowed is a length in mm"
+    ):
+        evaluate_runs(results, preprocessed, nsd_tolerance_mm=tolerance)
+    assert not (path / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"a": 1}, "not a list of"),
+        ([{"train": []}], "not a list of"),
+        (3, "not a list of"),
+        ([], "holds no folds of named cases"),
+        ([{"train": [1], "val": [["x"]]}], "holds no folds of named cases"),
+        ([*SPLITS, SPLITS[0]], r"001 is held out 2 times \(and 1 more\); correct it"),
+        ([SPLITS[0]], "NA is held out in no fold"),
+        ([{"train": ["001"], "val": ["001"]}], "fold 0: 001 is both trained on and held out"),
+    ],
+)
+def test_damaged_folds(results, preprocessed, add_run, splits, message):
+    add_run()
+    file = preprocessed / "Dataset007_Boxes" / "splits_final.json"
+    write_json(file, splits)
+    with pytest.raises(UserError, match=rf"^{file}: {message}") as error:
+        evaluate_runs(results, preprocessed)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("plans.json", 3, "holds no JSON object"),
+        ("plans.json", ["gsl_experiment"], "holds no JSON object"),
+        ("plans.json", {"gsl_experiment": 3}, "gsl_experiment is no JSON object"),
+        ("dataset.json", [1], "holds no JSON object"),
+        (
+            "dataset.json",
+            {"labels": 3, "file_ending": ".nii.gz"},
+            "its labels, label_map or evaluation_regions",
+        ),
+        (
+            "dataset.json",
+            {"labels": {"background": 0, "whole": [1, 2]}, "file_ending": ".nii.gz"},
+            "its labels, label_map or evaluation_regions are damaged",
+        ),
+    ],
+)
+def test_damaged_descriptions_of_a_run(results, add_run, name, content, message):
+    path = add_run()
+    write_json(path / name, content)
+    with pytest.raises(UserError, match=rf"{path / name}: {message}"):
+        find_runs(results)
+
+
 def test_a_reference_that_is_gone(results, preprocessed, add_run):
     add_run()
     (preprocessed / "Dataset007_Boxes" / "gt_segmentations" / "case_c.nii.gz").unlink()
@@ -243,7 +371,7 @@ def test_a_reference_that_is_gone(results, preprocessed, add_run):
 def test_a_dataset_without_splits(results, tmp_path, add_run):
     add_run()
     (tmp_path / "Dataset007_Boxes").mkdir()
-    with pytest.raises(UserError, match=r"splits_final\.json: no such file"):
+    with pytest.raises(UserError, match=r"splits_final\.json is missing: preprocess"):
         evaluate_runs(results, tmp_path)
 
 

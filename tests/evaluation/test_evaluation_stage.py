@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from gsl_experiments.cli import compose
+from gsl_experiments.atomic import write_text
+from gsl_experiments.cli import compose, users_error
 from gsl_experiments.errors import UserError
+from gsl_experiments.evaluation import stage
 from gsl_experiments.evaluation.cases import CASE_COLUMNS
 from gsl_experiments.evaluation.stage import evaluate
+from gsl_experiments.metrics import METRICS_VERSION
 
 
 def write_box(file, label, size=4):
@@ -46,8 +49,8 @@ def test_any_two_folders_need_no_dataset(configuration, tmp_path):
     assert list(table["region"]) == ["label 4"]
     # 32 of 64 voxels are found: 2 * 32 / (32 + 64)
     assert table["dice"].item() == pytest.approx(2 / 3)
-    record = json.loads((tmp_path / "out" / "table.json").read_text())
-    assert record["regions"] == ["label 4"]
+    record = json.loads((tmp_path / "out" / "table.csv.json").read_text())
+    assert (record["regions"], record["metrics_version"]) == (["label 4"], METRICS_VERSION)
     assert record["config"]["evaluate"]["nsd_tolerance_mm"] == 1.5
     assert {"git", "packages", "time"} <= record.keys()
 
@@ -67,7 +70,7 @@ def test_regions_and_labels_of_a_dataset(configuration, tmp_path):
     (tmp_path / "raw" / "Dataset502_BraTS" / "dataset.json").write_text(json.dumps(description))
     evaluate(cfg)
     assert list(pd.read_csv(tmp_path / "out" / "table.csv")["region"]) == ["Tumor"]
-    assert json.loads((tmp_path / "out" / "table.json").read_text())["regions"] == {"Tumor": [4]}
+    assert json.loads((tmp_path / "out" / "table.csv.json").read_text())["regions"] == {"Tumor": [4]}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,54 @@ def test_what_is_refused(configuration, tmp_path, override, message):
     with pytest.raises(UserError, match=message):
         evaluate(configuration("evaluate.regions=labels", override))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["m.json", "table", "m.csv.gz"])
+def test_a_table_that_is_no_csv_file(configuration, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(stage, "evaluate_folder", pytest.fail)
+    with pytest.raises(UserError, match=rf"{name}: the table is a CSV file: call with OUT=file\.csv"):
+        evaluate(configuration("evaluate.regions=labels", f"evaluate.output={tmp_path / 'out' / name}"))
+
+
+def test_a_record_takes_no_other_files_place(configuration, tmp_path):
+    """Beside dataset.json, and of two versions of one table."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dataset.json").write_text("{}")
+    for name in ("dataset.csv", "run.v1.csv", "run.v2.csv"):
+        evaluate(configuration("evaluate.regions=labels", f"evaluate.output={tmp_path / 'out' / name}"))
+    assert (tmp_path / "out" / "dataset.json").read_text() == "{}"
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"dataset.csv.json", "run.v1.csv.json", "run.v2.csv.json"} <= names
+
+
+def test_a_file_in_the_place_of_a_folder(configuration, tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("a file")
+    cfg = configuration("evaluate.regions=labels")
+    monkeypatch.setattr(stage, "evaluate_folder", pytest.fail)
+    with pytest.raises(UserError, match=r"out is a file, not a folder: call with another OUT=file\.csv"):
+        evaluate(cfg)
+    with pytest.raises(FileExistsError) as error:
+        write_text(tmp_path / "out" / "table.csv", "")
+    assert users_error(error.value) == f"{tmp_path / 'out'}: File exists"
+
+
+def test_a_table_without_the_two_folders(configuration):
+    nothing = ("evaluate.predictions=null", "evaluate.references=null")
+    with pytest.raises(
+        UserError, match=r"OUT=.*table\.csv is for two folders: give REF=folder and PRED=folder"
+    ):
+        evaluate(configuration(*nothing))
+    with pytest.raises(UserError, match="holds no trained run"):
+        evaluate(configuration(*nothing, "evaluate.output=null", "paths.results=none"))
+
+
+@pytest.mark.parametrize("description", [{}, {"labels": 3}, {"labels": {"background": 0, "a": [1, 2]}}])
+def test_a_damaged_description_of_the_dataset(configuration, tmp_path, description):
+    file = tmp_path / "raw" / "Dataset502_BraTS" / "dataset.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(description))
+    with pytest.raises(UserError, match=rf"{file}: its labels, label_map or evaluation_regions are damaged"):
+        evaluate(configuration("dataset=brats"))
 
 
 def test_a_folder_in_the_place_of_the_table(configuration, tmp_path):

@@ -44,9 +44,15 @@ def prediction(columns: int) -> np.ndarray:
 
 
 def write_run(
-    folder: Path, loss: str, schedule: str | None, *, errors: tuple[int, ...], folds: int = 2
+    folder: Path,
+    loss: str,
+    schedule: str | None,
+    *,
+    errors: tuple[int, ...],
+    folds: int = 2,
+    **settings: object,
 ) -> None:
-    """A run that misses the reference's edge by `errors` columns, one number a case."""
+    """A run that misses the reference's edge by `errors` columns, one number a case; `settings` of its experiment."""
     name = f"{loss}_{schedule}" if schedule else loss
     run = folder / "results" / DATASET / f"nnUNetTrainerGSL__{name}__3d_fullres"
     run.mkdir(parents=True)
@@ -59,6 +65,7 @@ def write_run(
         "epochs": 8,
         "seed": 42,
         "training": {"schedule_formula": "prose"},
+        **settings,
     }
     plans = {EXPERIMENT_KEY: experiment, "configurations": {"3d_fullres": {"data_identifier": "cases"}}}
     (run / "plans.json").write_text(json.dumps(plans))

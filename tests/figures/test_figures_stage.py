@@ -1,6 +1,7 @@
 """`make figures` from runs on disk: which cases, slices and runs are drawn, what is written, what is refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ import SimpleITK as sitk  # noqa: N813
 from omegaconf import DictConfig
 
 from gsl_experiments.errors import UserError
+from gsl_experiments.evaluation import evaluate_runs
 from gsl_experiments.figures.curves import draw_schedules
 from gsl_experiments.figures.planned import DrawnFigure, write_figure
 from gsl_experiments.figures.stage import make_figures
 from gsl_experiments.figures.volumes import grey_window, read_volumes
+from gsl_experiments.reporting import gather_tables
+from gsl_experiments.reporting.paper import PaperTables
+from gsl_experiments.reporting.stage import table_settings
 
 Configure = Callable[..., DictConfig]
 AddRun = Callable[..., None]
@@ -221,3 +226,140 @@ def test_the_window_is_fixed_for_ct_and_follows_the_voxels_outside_of_zero_other
     low, high = grey_window(image, is_ct=False, ct_window=(-160, 240))
     assert (low, high) == (pytest.approx(5.995), pytest.approx(995.005))
     assert grey_window(np.full((2, 2, 2), 7), is_ct=False, ct_window=(0, 1)) == (7.0, 8.0)
+
+
+def test_differences_and_ranks_are_those_of_the_tables(
+    folder: Path, configure: Configure, add_run: AddRun
+) -> None:
+    """Of a baseline, level, seed and bootstrap of one's own, in both tables, with a run that is not complete."""
+    add_run("dice_ce", None, errors=(1, 4, 2, 6))
+    for schedule, errors in (("linear", (1, 1, 1, 2)), ("step5", (3, 1, 5, 2)), ("cosine", (2, 2, 6, 1))):
+        add_run("gsl", schedule, errors=errors)
+    add_run("bl", "linear", errors=(5, 5), folds=1)
+    cfg = configure(
+        "tables.baseline=dice_ce",
+        "tables.alpha=0.2",
+        "tables.resamples=33",
+        "seed=5",
+        "figures.metrics=[hd_mm]",
+    )
+    make_figures(cfg)
+    results = evaluate_runs(folder / "results", folder / "preprocessed")
+    (tables,) = gather_tables(results, paper=PaperTables({}), settings=table_settings(cfg))
+    names = {"Linear": "linear", "Step - 5": "step 5", "Cosine": "cosine"}
+    compared = 0
+    for table, group in (("table1", "losses"), ("table2", "schedules")):
+        (part,) = next(one for one in tables.tables if one.name == table).parts
+        told = words(folder, f"{group}_hd_mm_differences")
+        assert told["sources"]["baseline"] == "Dice-CE"
+        assert "mean with its 80 % bootstrap interval" in told["caption"]
+        entry = next(one for one in part.statistics if one.metric.column == "hd_mm")
+        for variant in entry.variants:
+            if variant.comparison is not None:
+                shown = told["sources"]["differences"]["Liver"][names.get(variant.variant, variant.variant)]
+                assert shown["mean"] == variant.comparison.mean_difference
+                assert shown["interval"] == [variant.comparison.low, variant.comparison.high]
+                compared += 1
+    assert compared == 2 + 3
+    ranked = words(folder, "schedules_hd_mm_ranks")
+    assert entry.ranks is not None
+    shown_ranks = ranked["sources"]["ranks"]["Liver"]
+    assert shown_ranks["mean_ranks"] == {names.get(k, k): rank for k, rank in entry.ranks.mean_rank.items()}
+    assert shown_ranks["critical_difference"] == entry.ranks.critical_difference
+    assert "at the 20 % level" in ranked["caption"]
+    assert not (
+        folder / "tables" / "phantom_lits" / "figures" / "losses_hd_mm_ranks.json"
+    ).exists()  # two complete
+
+
+def test_a_run_with_open_folds_is_not_ranked(folder: Path, configure: Configure, add_run: AddRun) -> None:
+    for loss, errors in (("dl", (7, 7, 7, 7)), ("dice_ce", (4, 4, 4, 4)), ("gdl", (1, 1, 1, 1))):
+        add_run(loss, None, errors=errors)
+    add_run("gsl", "linear", errors=(1, 1), folds=1)
+    make_figures(configure("figures.metrics=[hd_mm]", "figures.cases=[a_1]"))
+    told = words(folder, "losses_hd_mm_ranks")
+    assert told["sources"]["ranks"]["Liver"]["mean_ranks"].keys() == {"GDL", "Dice-CE", "DL"}
+    assert told["sources"]["ranks"]["Liver"]["cases"] == 4
+    assert "Not ranked, because folds are open: GSL." in told["caption"]
+
+
+@pytest.mark.usefixtures("two_runs")
+@pytest.mark.parametrize("baseline", ["null", "bl_linear"])
+def test_without_a_baseline_there_are_no_differences(
+    folder: Path, configure: Configure, capsys: Any, baseline: str
+) -> None:
+    make_figures(configure(f"tables.baseline={baseline}", "figures.metric=hd_mm", "figures.percentiles=[0]"))
+    assert not (folder / "tables" / "phantom_lits" / "figures" / "losses_hd95_mm_differences.json").exists()
+    assert ("no run bl_linear (tables.baseline) is compared" in capsys.readouterr().err) == (
+        baseline != "null"
+    )
+    assert (
+        "percentiles 0 of Hausdorff (mm) of Dice-CE" in words(folder, "cases_liver")["caption"]
+    )  # the first run
+
+
+def test_captions_name_what_differs_between_the_runs(
+    folder: Path, configure: Configure, add_run: AddRun
+) -> None:
+    add_run("dice_ce", None, errors=(1, 4, 2, 6))
+    add_run("bl", "linear", errors=(1, 1, 1, 1))
+    training = {"schedule_formula": "prose", "lr": 0.01}
+    add_run("gsl", "linear", errors=(1, 1), folds=1, seed=7, epochs=9, training=training)
+    make_figures(configure())
+    caption = words(folder, "losses_hd95_mm")["caption"]
+    assert caption.count("epochs") == 3  # each run's own, once
+    assert "The runs differ: GSL (seed 7, others 42); GSL lacks 2 cases that others have." in caption
+    make_figures(configure("figures.runs=[dice_ce,bl_linear]"))
+    assert words(folder, "runs_hd95_mm")["caption"].endswith("Protocol paper, 8 epochs, 2/2 folds.")
+
+
+def flatten(folder: Path) -> None:
+    """Make every image of the workspace 2D: its fifth slice."""
+    for file in folder.rglob("*.nii.gz"):
+        sitk.WriteImage(sitk.ReadImage(str(file))[:, :, 4], str(file))
+
+
+@pytest.mark.usefixtures("two_runs")
+@pytest.mark.parametrize("plane", ["axial", "sagittal"])
+def test_a_2d_image_is_its_one_slice(folder: Path, configure: Configure, capsys: Any, plane: str) -> None:
+    flatten(folder)
+    make_figures(configure("figures.cases=[a_4]", "figures.slice=worst_error", f"figures.plane={plane}"))
+    told = words(folder, "cases_liver")
+    (row,) = told["sources"]["cases"]
+    assert (row["slice"], row["slices"]) == (0, 1)
+    # only within the slice: 6 columns of 1.5 mm
+    assert row["predictions"]["Dice-CE"]["worst_in_slice_mm"] == pytest.approx(9.0)
+    assert "Every image is one slice." in told["caption"]
+    assert "2D distance" in told["caption"]
+    assert " ml" not in (folder / "tables" / "phantom_lits" / "figures" / "cases_liver.svg").read_text()
+    assert "surface_liver left out: case a_4 is one slice and has no surface" in capsys.readouterr().out
+    assert words(folder, "losses_hd95_mm")["alt"]
+
+
+def test_a_colour_image_shows_its_first_channel(tmp_path: Path) -> None:
+    colours = np.stack([np.full((4, 5), value, np.uint8) for value in (7, 8, 9)], axis=-1)
+    files = [tmp_path / "image.png", tmp_path / "labels.png"]
+    for array, file in zip(
+        (sitk.GetImageFromArray(colours, isVector=True), np.eye(4, 5)), files, strict=True
+    ):
+        image = array if isinstance(array, sitk.Image) else sitk.GetImageFromArray(array.astype(np.uint8))
+        sitk.WriteImage(image, str(file))
+    volumes = read_volumes(files[0], files[1], [files[1]], plane="axial")
+    assert volumes.image is not None
+    assert volumes.image.shape == volumes.reference.shape == (1, 4, 5)
+    assert set(volumes.image.ravel()) == {7}
+    assert volumes.is_2d
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_one_name_for_two_dataset_folders_is_one_line(folder: Path, configure: Configure) -> None:
+    for part in ("results", "preprocessed", "raw"):
+        shutil.copytree(folder / part / "Dataset511_PhantomLiTS", folder / part / "Dataset512_PhantomLiTS")
+    with pytest.raises(
+        UserError, match=r"differ in dataset folder \(Dataset511_\w+, Dataset512_\w+\): choose"
+    ):
+        make_figures(configure())
+    assert not (folder / "tables").exists()
+    make_figures(configure("figures.dataset=Dataset512_PhantomLiTS"))
+    (one, _) = words(folder, "losses_hd95_mm")["sources"]["runs"]
+    assert one["folder"].startswith("Dataset512_PhantomLiTS/")

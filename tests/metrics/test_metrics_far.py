@@ -1,6 +1,7 @@
 """What is done for speed changes no value: slabs, blocks, k-d tree or transform, at distances of hundreds of mm."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -71,6 +72,45 @@ def test_far_voxels_against_scipy_in_double_precision(way, spacing_mm):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("spacing_mm", [(5.0, 0.7, 0.7), (0.7, 0.7, 0.7), (1 / 3, 0.1, 1.1)])
+@pytest.mark.parametrize("way", ["_by_tree", "_by_transform"])
+def test_equal_errors_are_equal_numbers_wherever_they_lie(monkeypatch, way, spacing_mm):
+    """The same masks in other places of the image, and mirrored; 0.7 mm is no exact number."""
+    monkeypatch.setattr(NearestVoxels, "_tree_is_faster", lambda self, queries: way == "_by_tree")
+    rng = np.random.default_rng(0)
+    smooth = [ndimage.gaussian_filter(rng.normal(size=(9, 14, 13)), 1.5) for _ in range(2)]
+    pair = [field > np.quantile(field, 0.7) for field in smooth]
+    found = set()
+    for before in ((2, 2, 2), (5, 11, 7), (1, 40, 31)):
+        margins = [(here, 50 - here) for here in before]
+        for mirror in (slice(None), slice(None, None, -1)):
+            found.add(all_metrics(*(np.pad(mask[:, mirror], margins) for mask in pair), spacing_mm))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("spacing_mm", [(5.0, 0.7, 0.7), (0.7, 0.7, 0.7), AWKWARD_MM])
+def test_both_ways_find_the_same_numbers(spacing_mm):
+    rng = np.random.default_rng(1)
+    shape = (12, 60, 60)
+    voxels, queries = (np.argwhere(rng.random(shape) < share) for share in (0.0005, 0.2))
+    nearest_voxels = NearestVoxels(voxels, shape, spacing_mm)
+    found = []
+    for tree in (True, False):
+        nearest_voxels._tree_is_faster = lambda queries, tree=tree: tree
+        found.append(nearest_voxels.distances(queries))
+    assert found[0].max() > 9
+    assert np.array_equal(*found)
+
+
+def test_equal_lengths_of_other_steps_are_equal_numbers():
+    """5 voxels along a row, and 3 by 4 across it; 1, 2 and 3 voxels in any order."""
+    nearest_voxels = NearestVoxels(np.array([[20, 20, 20]]), (41, 41, 41), (0.7, 0.7, 0.7))
+    for steps in ([(0, 0, 5), (5, 0, 0), (0, 3, -4), (4, 0, 3)], list(itertools.permutations((1, 2, 3)))):
+        found = nearest_voxels.distances(20 + np.array(sorted(steps)))
+        assert len(set(found)) == 1
+        assert found[0] == pytest.approx(0.7 * np.linalg.norm(steps[0]), abs=1e-9)
+
+
 @given(st.data())
 @settings(deadline=None, max_examples=60)
 def test_transform_of_any_set(data):
@@ -96,7 +136,9 @@ def test_the_faster_way_is_taken(monkeypatch, radius, expected):
     queries = np.repeat(queries, 20000 // len(queries), axis=0)
     taken = []
     for way in ("_by_tree", "_by_transform"):
-        monkeypatch.setattr(NearestVoxels, way, lambda self, queries, way=way: taken.append(way))
+        monkeypatch.setattr(
+            NearestVoxels, way, lambda self, queries, way=way: taken.append(way) or np.zeros(1)
+        )
     monkeypatch.setattr(nearest, "_TREE_AT_ANY_RATE_NS", 0)
     monkeypatch.setattr(nearest, "_TRANSFORM_NS", 10_000)
     NearestVoxels(sphere, (25, 25, 25), (1.0, 1.0, 1.0)).distances(queries)

@@ -106,7 +106,7 @@ def test_the_way_round_by_a_third_mask_is_no_shorter(pair, data):
     assume(all(mask.any() and not mask.all() for mask in (first, second, third)))
     direct = hd(first, second, spacing_mm=spacing_mm)
     around = hd(first, third, spacing_mm=spacing_mm) + hd(third, second, spacing_mm=spacing_mm)
-    assert direct <= around + 1e-9
+    assert direct <= around + 2e-9  # each is rounded to 1e-9
 
 
 @given(mask_pairs(), st.floats(0, 10), st.floats(0, 10))

@@ -1,5 +1,6 @@
 """The report in a real browser: it opens without a network, sorts, filters, steps through slices, and is accessible."""
 
+import csv
 import os
 import re
 import shutil
@@ -124,6 +125,24 @@ def test_filters_leave_what_they_ask_for(open_page) -> None:
     assert column(page, "#case-table", 1) == [MISSED]
     page.locator("#filter-case").fill("nothing like it")
     assert "No case is left by the filters" in page.locator("#case-table tbody").inner_text()
+
+
+def test_the_download_holds_the_cases_that_the_filters_leave(open_page) -> None:
+    page = open_page()
+
+    def saved() -> list[dict[str, str]]:
+        with page.expect_download() as download:
+            page.locator("#download").click()
+        return list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+
+    assert len(saved()) == (3 * 14 + 6) * 2  # cases of the runs that have them, regions
+    page.locator("#filter-empty").check()
+    rows = saved()
+    assert {row["case"] for row in rows} == {MISSED}
+    assert {row["region"] for row in rows} == {"Organ", "Lesion"}
+    empty = {row["run"] for row in rows if row["prediction_empty"] == "true"}
+    assert empty == {row["run"] for row in rows if float(row["prediction_ml"]) == 0} == {"GSL"}
+    assert {row["reference_empty"] for row in rows} == {"false"}
 
 
 def test_a_number_tells_its_statistics_to_mouse_and_keyboard(open_page) -> None:

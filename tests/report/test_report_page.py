@@ -2,15 +2,18 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import html5lib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 from ellipsoids import CASES, HOSTILE, MISSED, RECORD
 from omegaconf import DictConfig
 
+from gsl_experiments.cli import compose
 from gsl_experiments.errors import UserError
 from gsl_experiments.evaluation import find_runs
 from gsl_experiments.evaluation.run_metrics import read_metrics
@@ -95,6 +98,10 @@ def test_every_number_of_every_run_is_in_the_page(data, report_workspace: Path) 
     assert compared == (3 * 14 + 6) * 2 * len(METRICS)
     assert sorted(data["cases"]) == sorted(CASES)
     organ = data["regions"][0]
+    missed = data["cases"].index(MISSED)
+    volumes = [of_run[missed] for of_run in organ["prediction_ml"]]
+    assert volumes[2] == 0 < volumes[0]
+    assert volumes[1] is None or volumes[1] > 0
     empty = [case for case, flag in zip(data["cases"], organ["empty"], strict=True) if flag]
     assert empty == [MISSED]
 
@@ -193,6 +200,7 @@ def test_what_cannot_be_done_is_one_line(configure_report: Configure, tmp_path: 
             "no run of dataset other has a finished fold; there are runs of ellipsoids",
         ),
         ([f"paths.results={tmp_path}"], "holds no trained run"),
+        (["figures.channel=T1"], "figures.channel=T1: allowed are CT"),
         ([f"paths.raw={tmp_path}"], "no such image; report.images=false makes a report without images"),
     ):
         with pytest.raises(UserError, match=message):
@@ -212,3 +220,39 @@ def test_a_report_of_given_cases_and_attribution(configure_report: Configure, tm
     assert re.findall(r'class="slices" data-case="([^"]*)"', text) == ["case_01"]
     assert "Data: me, &lt;CC0&gt;" in text
     assert str(file) in capsys.readouterr().out
+
+
+def test_2d_datasets_have_a_report_with_images_of_the_chosen_channel(
+    report_workspace: Path, tmp_path: Path, capsys
+) -> None:
+    for part in ("raw", "preprocessed", "results"):
+        shutil.copytree(report_workspace / part, tmp_path / part)
+    for file in tmp_path.rglob("*.nii.gz"):
+        sitk.WriteImage(sitk.ReadImage(str(file))[:, :, 10], str(file))
+    for file in tmp_path.rglob("*_0000.nii.gz"):
+        file.rename(str(file).replace("_0000", "_0001"))
+    for file in tmp_path.rglob("dataset.json"):
+        file.write_text(file.read_text().replace('{"0": "CT"}', '{"0": "CT", "1": "FLAIR"}'))
+    paths = [f"paths.{name}={tmp_path / name}" for name in ("raw", "preprocessed", "results", "tables")]
+    overrides = ["processes=1", "tables.resamples=20", "report.cases=[case_01]", "figures.channel=flair"]
+    (file,) = make_report(compose([*paths, *overrides]))
+    text = file.read_text()
+    (slices,) = re.findall(r'class="slices" data-case="case_01">(.*?)</script>', text)
+    assert json.loads(slices)["axial"]["total"] == 1
+    assert "Slices with contours of Organ" in text  # the figure of cases
+    assert "surface_organ left out: case" in capsys.readouterr().err
+
+
+def test_one_name_for_two_dataset_folders_is_one_line(report_workspace: Path, tmp_path: Path) -> None:
+    for part in ("raw", "preprocessed", "results"):
+        for name in ("Dataset007_Ellipsoids", "Dataset008_Others"):
+            shutil.copytree(report_workspace / part / "Dataset007_Ellipsoids", tmp_path / part / name)
+    paths = [f"paths.{name}={tmp_path / name}" for name in ("raw", "preprocessed", "results", "tables")]
+    overrides = [*paths, "processes=1", "tables.resamples=20", "report.images=false"]
+    with pytest.raises(
+        UserError, match=r"differ in dataset folder \(Dataset007_\w+, Dataset008_\w+\): choose"
+    ):
+        make_report(compose(overrides))
+    assert not (tmp_path / "tables").exists()
+    (file,) = make_report(compose([*overrides, "report.dataset=8"]))
+    assert "Dataset007_" not in file.read_text().split("This report")[0]

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 
+from gsl_experiments.errors import UserError
 from gsl_experiments.report.selection import choose_cases
 from gsl_experiments.report.slices import UNITS_PER_PIXEL, SliceOptions, case_slices, svg_path, to_grey
 
@@ -114,6 +115,27 @@ def test_many_slices_are_thinned_and_large_ones_made_smaller(case) -> None:
     (axial,) = case_slices(image, labels, {}, {"Box": [1]}, options).values()
     assert axial["indices"] == [15, 19, 23, 27]
     assert (axial["height"], axial["width"]) == (16, 20)
+
+
+@pytest.mark.parametrize(("spacing", "columns"), [((1.0, 1.0, 4.0), 70), ((1.0, 1.0, 3.0), 80)])
+def test_label_images_lie_on_the_grid_of_the_image(case, tmp_path: Path, spacing, columns: int) -> None:
+    image, labels = case("LPS")
+    other = write(tmp_path / "other.nii.gz", np.ones((30, 60, columns), np.uint8), spacing)
+    for reference, prediction in ((labels, other), (other, labels)):
+        with pytest.raises(UserError, match=f"{other} and {image} differ in") as caught:
+            case_slices(image, reference, {"0": prediction}, {"Box": [1]}, OPTIONS)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_2d_image_is_one_slice_whatever_the_planes(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.nii.gz" for name in ("image", "labels")]
+    for file, kind in zip(files, (np.int16, np.uint8), strict=True):
+        sitk.WriteImage(sitk.GetImageFromArray(np.eye(30, 40, dtype=kind)), str(file))
+    options = SliceOptions(("coronal",), 64, 320, is_ct=False, ct_window=(0, 1))
+    planes = case_slices(files[0], files[1], {"0": files[1]}, {"Line": [1]}, options)
+    assert planes.keys() == {"axial"}
+    assert planes["axial"]["total"] == len(planes["axial"]["images"]) == 1
+    assert planes["axial"]["paths"]["Line"]["0"][0].startswith("M")
 
 
 def test_cases_are_the_given_ones_and_then_the_worst_of_each_run() -> None:

@@ -29,7 +29,9 @@ def test_every_document_compiles(tmp_path):
         run_result("dl", protocol="nnunet", **brats),
     ]
     files = write_tables(gather_tables(results, paper=PAPER, settings=QUICK), tmp_path)
-    inputs = [rf"\input{{{file.relative_to(tmp_path).as_posix()}}}" for file in files if file.suffix == ".tex"]
+    inputs = [
+        rf"\input{{{file.relative_to(tmp_path).as_posix()}}}" for file in files if file.suffix == ".tex"
+    ]
     assert len(inputs) == 5
     (tmp_path / "all.tex").write_text(DOCUMENT % "\n\\clearpage\n".join(inputs))
     outcome = subprocess.run(

@@ -101,6 +101,11 @@ def test_many_pairs_agree_with_scipy(method):
     assert against_zero(differences).p_value == pytest.approx(expected)
 
 
+def test_differences_that_are_equal_but_for_rounding_are_ties():
+    outcome = compare_paired([2.1, 0.7, 1.4], [1.4, 0.0, 2.1], higher_is_better=True)
+    assert outcome.effect_size == pytest.approx((2 + 2 - 2) / 6)
+
+
 def test_no_difference_anywhere():
     outcome = against_zero([0.0, 0.0, 0.0])
     assert (outcome.p_value, outcome.effect_size, outcome.low, outcome.high) == (1, 0, 0, 0)

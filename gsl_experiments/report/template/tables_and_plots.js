@@ -53,12 +53,18 @@ for (const id of ["filter-case", "filter-fold", "filter-worst", "filter-empty"])
 }
 fillSelect(byId("filter-fold"), ["all", ...new Set(data.folds.flat().sort((a, b) => a - b))].map(String),
   ["all", ...new Set(data.folds.flat().sort((a, b) => a - b))]);
+/* The cases that the filters leave, with all their regions, runs and metrics. */
 byId("download").addEventListener("click", () => {
   const quote = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value ?? "");
-  const lines = [["case", "folds", "region", "run", "reference_ml", ...data.metrics.map((one) => one.column)]];
-  for (const own of data.regions) data.cases.forEach((name, place) => labels.forEach((label, run) => lines.push(
-    [name, data.folds[place].join("+"), own.name, label, own.reference_ml[place],
-      ...data.metrics.map((one) => own.values[one.column][run][place])])));
+  const left = caseTable.rows({ search: "applied" }).data().toArray().map((row) => row.place).sort((a, b) => a - b);
+  const lines = [["case", "folds", "region", "run", "reference_ml", "prediction_ml", "reference_empty", "prediction_empty",
+    ...data.metrics.map((one) => one.column)]];
+  for (const own of data.regions) for (const place of left) labels.forEach((label, run) => {
+    const volumes = [own.reference_ml[place], own.prediction_ml[run][place]];
+    if (volumes[1] === null) return; // the run lacks the case
+    lines.push([data.cases[place], data.folds[place].join("+"), own.name, label, ...volumes,
+      ...volumes.map((volume) => volume === 0), ...data.metrics.map((one) => own.values[one.column][run][place])]);
+  });
   const file = new Blob([lines.map((line) => line.map(quote).join(",")).join("\n") + "\n"], { type: "text/csv" });
   const link = element("a", { href: URL.createObjectURL(file), download: "metrics.csv" });
   link.click();
