@@ -21,6 +21,7 @@ from monai.metrics import (
 )
 from scipy import ndimage
 
+from benchmarks.liver_pair import liver_pair
 from gsl_experiments.metrics import SegmentationMetrics, segmentation_metrics
 
 ATOL = 1e-6
@@ -40,6 +41,10 @@ def blob_in_a_large_image(rng, shape, margin=4):
     """A random shape that stays away from the edges."""
     inside = random_blob(rng, tuple(length - 2 * margin for length in shape), share=0.5)
     return np.pad(inside, margin)
+
+
+def masks(labels):
+    return tuple(array == 1 for array in labels)
 
 
 def pairs():
@@ -65,6 +70,8 @@ def pairs():
         "disjoint": (near, far),
         "one slice": (random_blob(rng, (1, 20, 21)), random_blob(rng, (1, 20, 21))),
         "all but one voxel": (~single, near),
+        "a liver and its prediction": masks(liver_pair((33, 40, 40))),
+        "a liver without far false positives": masks(liver_pair((33, 40, 40), debris=False, missed=0.2)),
     }
 
 
