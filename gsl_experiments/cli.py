@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
+from hydra.initialize import get_gh_backup, restore_gh_from_backup
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -74,9 +76,14 @@ def users_error(error: Exception) -> str | None:
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """Return the configuration that these overrides compose, as a script would see it."""
-    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+    """Return the configuration that these overrides compose, as a script would see it; in a script, too."""
+    running = get_gh_backup()
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return hydra.compose("config", overrides=list(overrides))
+    finally:
+        restore_gh_from_backup(running)
 
 
 def _check_composition(arguments: Sequence[str]) -> None:

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hydra
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -202,3 +203,9 @@ def test_scripts_answer_a_slip_with_one_line(arguments: list[str], message: str,
     assert outcome.stderr.startswith(message)
     assert outcome.stderr.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+def test_a_script_may_compose_another_configuration() -> None:
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        assert compose(["loss=bl"]).loss.name == "bl"
+        assert hydra.compose("config").loss.name == "gsl"  # Hydra's own composition goes on
