@@ -101,7 +101,7 @@ LINES: dict[str, Line] = {
     "metrics": Line(
         "All metrics of a liver at the size of a CT",
         "metrics",
-        {"cases": ("good prediction",), "repetitions": 3},
+        {"cases": ("good prediction",), "repetitions": 2},
         targets=(
             Target(METRICS_ROW, 1 / 10, ("SimpleITK",)),
             Target(METRICS_ROW, 1 / 3, ("surface-distance", "MONAI", "MedPy")),

@@ -98,7 +98,7 @@ def measure(
             f"{batches} batches of {BATCH} x {size}, {loading.channels} channels, {loading.classes} classes"
         )
         contestants = {name: load(stream) for name, stream in streams.items()}
-        rows = in_turns(line, contestants, repetitions=repetitions, warmups=2)
+        rows = in_turns(line, contestants, repetitions=repetitions)
     return [row | {"value": statistics.median(row["seconds"]) / batches} for row in rows]
 
 
