@@ -66,8 +66,12 @@ def _line(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _side(row: Row) -> str:
+    return f"{round(row['x'] ** (1 / 3))}^3"
+
+
 def _end(row: Row) -> str:
-    size = f"{round(row['x'] ** (1 / 3))}^3" if row["grows"] == "voxels" else f"{row['x']} {row['grows']}"
+    size = _side(row) if row["grows"] == "voxels" else f"{row['x']} {row['grows']}"
     memory = "" if row.get("peak_mb") is None else f", {max(0, row['peak_mb']):.0f} MB"
     return f"{size}: {number(row):.3g} s{memory}"
 
@@ -96,6 +100,8 @@ def draw(results: Mapping[str, Any], file: Path) -> Path | None:
 
 
 def _panel(ax: Any, rows: Sequence[Row], key: str, label: str) -> None:
+    from matplotlib.ticker import LogLocator
+
     ax.set(xscale="log", yscale="log", title=rows[0]["line"], xlabel=rows[0]["grows"], ylabel=label)
     for color, points in zip(COLORS, curves(rows), strict=False):
         drawn = [row for row in points if (number(row, key) or 0) > 0]
@@ -104,5 +110,12 @@ def _panel(ax: Any, rows: Sequence[Row], key: str, label: str) -> None:
         ax.plot(
             [row["x"] for row in drawn], [number(row, key) for row in drawn], "o-", color=color, label=name
         )
+    sizes = {row["x"]: _side(row) if row["grows"] == "voxels" else str(row["x"]) for row in rows}
+    ax.set_xticks(list(sizes), list(sizes.values()))
+    ax.xaxis.minorticks_off()
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    ax.yaxis.set_minor_formatter("{x:g}")
+    ax.tick_params(which="both", labelsize="x-small")
     ax.legend(fontsize="small")
     ax.grid(visible=True, which="both", alpha=0.2)
