@@ -36,7 +36,7 @@ RUN = $(CHOICE) $(call option,experiment,$(EXPERIMENT)) $(call option,loss,$(LOS
 	$(call option,schedule,$(SCHEDULE)) $(call option,fold,$(FOLD)) $(call option,gpus,$(GPUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser check validate preprocess verify plans train predict evaluate tables figures report gpu-check bench bench-growth clean
+.PHONY: help setup demo test test-slow test-browser check validate preprocess verify plans train predict evaluate tables figures report gpu-check bench bench-growth bench-accuracy clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,10 @@ bench: $(BENCH_READY) ## Time every line against its peers, and write results/be
 
 bench-growth: $(BENCH_READY) ## How cost grows with classes, patch and volume
 	$(BENCH)/python -m benchmarks.run --growth $(CHOSEN_LINES)
+
+bench-accuracy: $(BENCH_READY) ## What our training is worth beside stock nnU-Net's: RAW=Task04_Hippocampus; over an hour
+	@test -n "$(RAW)" || { echo "error: call with RAW=folder of Task04_Hippocampus"; exit 2; }
+	$(BENCH)/python -m benchmarks.accuracy '$(RAW)' $(if $(FOLD),--folds $(FOLD))
 
 $(BENCH_READY): $(READY) benchmarks/peers.txt
 	$(BIN)/python -m venv .venv-bench

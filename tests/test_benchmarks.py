@@ -2,13 +2,17 @@
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from benchmarks import (
+    accuracy,
     cost,
     dtm,
     gpu_epoch,
@@ -24,8 +28,11 @@ from benchmarks import (
 )
 from benchmarks.lines import GROWTH, LINES, Line, Target
 from benchmarks.turns import DisagreementError, in_turns, missing_row
+from gsl_experiments import provenance
 from gsl_experiments.gpu_check.blocks import Row
 from gsl_experiments.gpu_check.setting import Setting
+
+Configure = Callable[..., DictConfig]
 
 
 def row(contestant: str, *seconds: float, line: str = "work", **more: Any) -> turns.Row:
@@ -264,3 +271,44 @@ class TestCost:
         text = cost.section({"steps_gpu": result(steps)})
         assert "| BraTS | 50 | 660000 | 0.25 (measured) | 48 |" in text
         assert "| LiTS | 50 | 287500 | 1 (example) | 91 |" in text
+
+
+class TestAccuracy:
+    def test_differences_of_cases_and_folds(self) -> None:
+        dice = {accuracy.STOCK: [0.8, 0.6, 0.9, 0.7], accuracy.OURS_DICE_CE: [0.8, 0.7, 0.9, 0.9]}
+        cases = pd.DataFrame(
+            [
+                {"contestant": name, "fold": case // 2, "case": f"case_{case}", "region": "liver"}
+                | dict.fromkeys(accuracy.METRICS, value)
+                for name, values in dice.items()
+                for case, value in enumerate(values)
+            ]
+        )
+        row, *_ = accuracy.compare(cases)
+        assert (row["cases"], row["ours"], row["stock"]) == (4, pytest.approx(0.825), pytest.approx(0.75))
+        assert row["difference"] == pytest.approx(0.075)
+        assert row["folds"] == {0: pytest.approx(0.05), 1: pytest.approx(0.1)}
+        # two folds: t = 12.706 with one degree of freedom, standard error 0.025
+        assert row["over_folds"] == pytest.approx([0.075 - 0.31766, 0.075 + 0.31766], abs=1e-4)
+        assert accuracy.compare(cases[cases["fold"] == 0])[0]["over_folds"] is None
+
+    @pytest.mark.slow
+    def test_a_fold_of_both(self, configure: Configure) -> None:
+        cfg = configure(*accuracy.AS_NNUNET, *accuracy.DICE_CE_AS_NNUNET, "suffix=accuracy")
+        cases = accuracy.measure(cfg, 0)
+        assert cases.groupby("contestant")["case"].nunique().to_dict() == {
+            accuracy.STOCK: 2,
+            accuracy.OURS_DICE_CE: 2,
+        }
+        finished = {
+            file: file.stat().st_mtime_ns for file in accuracy.train_fold(cfg, accuracy.STOCK, 0).glob("*")
+        }
+        assert any(file.name.endswith(".nii.gz") for file in finished)
+        accuracy.train_fold(cfg, accuracy.STOCK, 0)
+        assert all(file.stat().st_mtime_ns == time for file, time in finished.items())
+        result = {"config": OmegaConf.to_container(cfg, resolve=True), "rows": accuracy.compare(cases)}
+        page = accuracy.render(provenance.collect(result["config"]) | result)
+        assert "folds 0: 2 held-out cases, 4 steps of 2 patches each" in page
+        assert all(
+            f"| {row['region']} | {accuracy.METRICS[row['metric']]} |" in page for row in result["rows"]
+        )
