@@ -26,15 +26,22 @@ from scipy import stats
 
 from benchmarks.run import FOLDER, ROOT
 from benchmarks.tables import table
-from benchmarks.training_step import AS_NNUNET, OURS_DICE_CE, STOCK
+from benchmarks.training_step import OURS_DICE_CE, STOCK
 from gsl_experiments.atomic import write_json, write_text
 from gsl_experiments.cli import compose
 from gsl_experiments.config import configure_nnunet, model_folder, preprocessed_folder
 from gsl_experiments.provenance import collect
 from gsl_experiments.statistics import compare_paired
 
-# nnU-Net's cross entropy is a mean over voxels, and its plans say over what the Dice is taken
-DICE_CE_AS_NNUNET = ["loss=dice_ce", "training.ce_scale=voxel", "training.batch_dice=planned"]
+# Where the hippocampus configuration's Dice-CE differs from what is fixed in nnU-Net's trainer: its cross entropy is a
+# mean over voxels, its plans say over what the Dice is taken, it clips gradients and has initial weights of its own.
+DICE_CE_AS_NNUNET = [
+    "loss=dice_ce",
+    "training.ce_scale=voxel",
+    "training.batch_dice=planned",
+    "training.gradient_clip=12",
+    "training.initialization=nnunet",
+]
 METRICS = {
     "dice": "Dice",
     "hd95_mm": "HD95, volumetric (mm)",
@@ -48,7 +55,7 @@ def configuration(raw: Path, workspace: Path, overrides: Sequence[str] = ()) -> 
     """Return the configuration that both contestants train with, its folders below `workspace`."""
     paths = [f"paths.{name}={workspace / name}" for name in ("raw", "preprocessed", "results", "tables")]
     data = ["dataset=hippocampus", f"dataset.raw={raw}", "gpus=0"]
-    cfg = compose([*data, *paths, *AS_NNUNET, *DICE_CE_AS_NNUNET, *overrides])
+    cfg = compose([*data, *paths, *DICE_CE_AS_NNUNET, *overrides])
     configure_nnunet(cfg)
     return cfg
 
@@ -76,8 +83,10 @@ def _stock_folder(cfg: DictConfig) -> Path:
 
 
 def _train_stock(cfg: DictConfig, fold: int) -> None:
-    """Train and predict with nnU-Net's own trainer; of ours it has the plans and the number of steps."""
+    """Train and predict with nnU-Net's own trainer; from the configuration it has plans, optimiser and steps."""
     import torch
+    from hydra.utils import instantiate
+    from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from gsl_experiments.training.experiment import write_experiment_plans
@@ -88,6 +97,16 @@ def _train_stock(cfg: DictConfig, fold: int) -> None:
     plans = write_experiment_plans(cfg) | {"continue_training": False}
     dataset_json = json.loads((preprocessed_folder(cfg) / "dataset.json").read_text())
     trainer = nnUNetTrainer(plans, cfg.configuration, fold, dataset_json, torch.device("cpu"))
+    assert cfg.training.lr_schedule == "constant"
+
+    def configure_optimizers() -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        optimizer = instantiate(cfg.training.optimizer)(trainer.network.parameters())
+        return optimizer, PolyLRScheduler(
+            optimizer, optimizer.defaults["lr"], trainer.num_epochs, exponent=0.0
+        )
+
+    trainer.configure_optimizers = configure_optimizers
+    trainer.enable_deep_supervision = cfg.training.deep_supervision
     trainer.num_epochs = cfg.training.epochs
     trainer.num_iterations_per_epoch = cfg.training.iterations_per_epoch
     trainer.num_val_iterations_per_epoch = cfg.training.val_iterations_per_epoch

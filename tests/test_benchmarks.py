@@ -294,7 +294,7 @@ class TestAccuracy:
 
     @pytest.mark.slow
     def test_a_fold_of_both(self, configure: Configure) -> None:
-        cfg = configure(*accuracy.AS_NNUNET, *accuracy.DICE_CE_AS_NNUNET, "suffix=accuracy")
+        cfg = configure(*accuracy.DICE_CE_AS_NNUNET, "suffix=accuracy")
         cases = accuracy.measure(cfg, 0)
         assert cases.groupby("contestant")["case"].nunique().to_dict() == {
             accuracy.STOCK: 2,
