@@ -2,7 +2,8 @@
 
 Sizes of a BraTS and of a LiTS case. Every contestant makes the same signed maps. ITK has them in one call; MIST, the
 later code of the paper's authors, calls ITK. SciPy and edt measure the distance to the boundary voxels, which SciPy's
-minimum filter finds, and get the sign from the mask.
+minimum filter finds, and get the sign from the mask. SciPy has one thread; the others take all cores, and ours is timed
+with one, too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -25,6 +27,7 @@ CASES: dict[str, Case] = {
     "LiTS": ((400, 380, 380), 2, (1.0, 0.8, 0.8)),
 }
 OURS, ITK, SCIPY, EDT, MIST = "gsl_experiments", "SimpleITK", "SciPy", "edt", "mist-medical"
+ONE_THREAD = f"{OURS}, one thread"
 MODULES = {EDT: "edt", MIST: "mist"}
 LARGEST_ERROR = 1e-5  # of the longest distance; ITK works in single precision
 
@@ -47,18 +50,20 @@ def _measure_case(name: str, case: Case, repetitions: int) -> list[Row]:
     labels = nested_labels(shape, classes)
     contestants = {
         OURS: lambda: signed_distance_maps(labels, classes, spacing_mm),
+        ONE_THREAD: lambda: _in_one_thread(labels, classes, spacing_mm),
         ITK: lambda: [_by_itk(labels == k, spacing_mm) for k in range(classes)],
         SCIPY: lambda: [by_scipy(labels == k, spacing_mm) for k in range(classes)],
         EDT: lambda: [_by_edt(labels == k, spacing_mm) for k in range(classes)],
     }
-    if set(spacing_mm) == {1.0}:  # MIST's maps are in voxels
-        contestants[MIST] = lambda: _by_mist(labels, classes)
-    missing = [peer for peer, module in MODULES.items() if peer in contestants and missing_modules([module])]
+    contestants[MIST] = lambda: _by_mist(labels, classes)
+    missing = {peer: "not installed" for peer, module in MODULES.items() if missing_modules([module])}
+    if set(spacing_mm) != {1.0}:
+        missing.setdefault(MIST, "its maps are in voxels, not in mm")
     for peer in missing:
         del contestants[peer]
     _compare(contestants, shape)  # warms up, too
     rows = in_turns(line_of(name, case), contestants, repetitions=repetitions, warmups=0)
-    return rows + [missing_row(line_of(name, case), peer) for peer in missing]
+    return rows + [missing_row(line_of(name, case), *peer) for peer in missing.items()]
 
 
 def line_of(name: str, case: Case) -> str:
@@ -91,6 +96,17 @@ def _compare(contestants: Mapping[str, Callable[[], Any]], shape: tuple[int, ...
                 raise DisagreementError(
                     f"{name} and {ITK} differ by {error:.1e} of the longest distance, class {k} of {shape}"
                 )
+
+
+def _in_one_thread(
+    labels: NDArray[np.uint8], classes: int, spacing_mm: tuple[float, ...]
+) -> NDArray[np.float32]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return signed_distance_maps(labels, classes, spacing_mm)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _by_itk(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.float32]:

@@ -58,7 +58,8 @@ def measure(curve: str, *, points: tuple[int, ...] | None = None, repetitions: i
         with wanted.prepare(side, classes) as contestants:
             of_point = in_turns(wanted.title, contestants, repetitions=repetitions)
             memory = {name: peak_mb(work) for name, work in contestants.items()}
-        size = {"x": side**3 if by_size else point, "grows": wanted.grows}
+        average = {"average": "mean"} if wanted.prepare is loader else {}
+        size = average | {"x": side**3 if by_size else point, "grows": wanted.grows}
         rows += [row | size | {"peak_mb": memory[row["contestant"]]} for row in of_point]
     return rows
 
@@ -70,14 +71,14 @@ def loss(side: int, classes: int) -> Iterator[Contestants]:
 
     shape = example.Setting(1, classes, BATCH, (side,) * 3, 4, (1.0, 1.0, 1.0))
     _, labels, maps = shape.batch(torch.device("cpu"))
-    logits = torch.randn(maps.shape).requires_grad_()
+    logits = torch.randn(maps.shape)
 
     def step(name: str) -> Callable[[], None]:
         of_example = example.loss_of(name, classes)
 
         def call() -> None:
-            logits.grad = None
-            of_example(logits, labels, maps).backward()
+            leaf = logits.detach().requires_grad_()  # its gradient is part of the memory, and gone afterwards
+            of_example(leaf, labels, maps).backward()
 
         return call
 
@@ -141,7 +142,7 @@ CURVES: dict[str, Curve] = {
     "loss_classes": Curve("loss, batch 2 x 64^3", "classes", (2, 4, 8, 16), 64, loss),
     "loss_patch": Curve("loss, batch 2, 4 classes", "voxels", (64, 96, 128, 160, 192), 4, loss),
     "loader_classes": Curve("loader, 6 batches of 2 x 64^3", "classes", (2, 4, 8, 16), 64, loader),
-    "loader_patch": Curve("loader, 6 batches of 2, 4 classes", "voxels", (64, 96, 128, 160), 4, loader),
+    "loader_patch": Curve("loader, 6 batches of 2, 4 classes", "voxels", (64, 96, 128, 160, 192), 4, loader),
     "dtm_classes": Curve("distance maps, 128^3", "classes", (2, 4, 8, 16), 128, distance_maps),
     "dtm_volume": Curve("distance maps, 2 classes", "voxels", (64, 128, 192, 256, 384), 2, distance_maps),
     "metrics_classes": Curve("metrics, 128^3", "regions", (1, 2, 4, 8, 16), 128, metrics),

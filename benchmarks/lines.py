@@ -61,6 +61,7 @@ LOSS_ON_CPU = "CPU, batch 2 x 4 classes x 128^3"
 LOADER_ROW = "8 batches of 2 x 128 x 128 x 128, 4 channels, 4 classes"
 METRICS_ROW = "517 x 512 x 512, good prediction"
 LOSS_ON_GPU = tuple(f"GPU, batch 2 x 4 classes x 128^3, {precision}" for precision in ("float32", "float16"))
+EPOCH_ROWS = {"brats": "BraTS, an epoch of 66 steps", "lits": "LiTS, an epoch of 23 steps"}
 
 LINES: dict[str, Line] = {
     "loss": Line(
@@ -78,8 +79,8 @@ LINES: dict[str, Line] = {
             Target(
                 "CPU, batch 2 x 40 x 56 x 40, 16 features",
                 0.8,
-                ("nnU-Net, Dice-CE",),
-                ours="gsl_experiments, GSL with Dice-CE",
+                ("nnU-Net, Dice-CE, float32",),
+                ours="gsl_experiments, GSL with Dice-CE, bfloat16",
             ),
         ),
     ),
@@ -138,15 +139,19 @@ LINES: dict[str, Line] = {
         ),
         gpu=True,
     ),
-    "epoch_gpu": Line(
-        "An epoch on a GPU, loader included",
-        "gpu_epoch",
-        targets=(
-            Target("BraTS, an epoch of 66 steps", 1.0, ("nnU-Net",)),
-            Target("BraTS, an epoch of 66 steps", 1.05, ("gsl_experiments, the same batch again",)),
-        ),
-        gpu=True,
-    ),
+    **{
+        f"epoch_gpu_{dataset}": Line(
+            f"An epoch on a GPU, loader included, {row.split(',')[0]}",
+            "gpu_epoch",
+            {"dataset": dataset},
+            targets=(
+                Target(row, 1.0, ("nnU-Net",)),
+                Target(row, 1.05, ("gsl_experiments, the same batch again",)),
+            ),
+            gpu=True,
+        )
+        for dataset, row in EPOCH_ROWS.items()
+    },
 }
 
 GROWTH: dict[str, Line] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks import cost, growth_page
 from benchmarks.lines import GROWTH, LINES, OURS, Line, Target
-from benchmarks.tables import number, table
+from benchmarks.tables import average, number, table
 from benchmarks.turns import Row
 
 Result = Mapping[str, Any]  # of one machine, as its JSON file holds it
@@ -31,6 +31,9 @@ load and augment a batch with its maps at the paper's patches, divided by the ti
 waits."""
 
 
+BUSY = 0.3  # cores that other work took
+
+
 def growth_figure(machine: Result) -> str:
     """Return the file name of a machine's figure."""
     return f"{machine['slug']}-growth.svg"
@@ -41,12 +44,12 @@ def render(machines: Sequence[Result], lines: Mapping[str, Line] = LINES) -> str
     parts = [HEAD]
     for machine in machines:
         results = machine["lines"]
-        parts += [f"## {machine['name']}", _about(machine), "### Targets", _targets(results, lines)]
+        parts += [f"## {machine['name']}", _about(machine, lines), "### Targets", _targets(results, lines)]
         for name, line in lines.items():
             if name in results:
                 parts += [
                     f"### {line.title}",
-                    _load(results[name], machine["cores"]),
+                    _others(results[name]),
                     *_tables(results[name]),
                 ]
         parts += ["### Not measured", _not_measured(results, lines)]
@@ -84,17 +87,28 @@ def _is_stock(name: str) -> bool:
     return name.startswith("nnU-Net")
 
 
-def _load(result: Result, cores: int) -> str:
-    load = result["load_before"]
-    busy = ", **busy with other work**: only ratios of contestants that use as many cores mean anything"
-    return f"Load average of the machine before: {load:.1f} on {cores} cores{busy if load > cores else ''}."
+def _others(result: Result) -> str:
+    others = result["others"]
+    if others is None:
+        return "What else the machine did is not known."
+    busy = (
+        " **Busy**: only ratios of contestants that use as many cores mean anything." if others > BUSY else ""
+    )
+    return f"Other work took {others:.1f} cores meanwhile.{busy}"
 
 
-def _about(machine: Result) -> str:
-    measured = sorted(result["measured"] for result in machine["lines"].values())
-    versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    when = f"{measured[0][:10]}" if measured else "nothing"
-    return f"{machine['cores']} cores, {machine['memory_gb']} GB; measured {when}. {versions}."
+def _about(machine: Result, lines: Mapping[str, Line]) -> str:
+    results = machine["lines"].values()
+    days = sorted({result["measured"][:10] for result in results}) or ["not"]
+    sources = len({result["sources"] for name, result in machine["lines"].items() if name in lines})
+    mixed = f" **The lines come from {sources} states of the sources.**" if sources > 1 else ""
+    packages = {name: version for result in results for name, version in result["packages"].items()}
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    minutes = sum(result["took_seconds"] for name, result in machine["lines"].items() if name in lines) / 60
+    return (
+        f"{machine['cores']} cores, {machine['memory_gb']} GB; measured {' and '.join(days)}, the lines of `make "
+        f"bench` in {minutes:.1f} minutes.{mixed} {versions}."
+    )
 
 
 def _targets(results: Mapping[str, Any], lines: Mapping[str, Line]) -> str:
@@ -121,7 +135,7 @@ def _verdict(result: Result | None, found: tuple[float, str] | None, target: Tar
     if result and result.get("failure"):
         return "**failed**"
     if found is None:
-        return ""
+        return "**no such rows**" if result else ""
     return "met" if found[0] <= target.at_most else f"**not met**, {found[0] / target.at_most:.2f} times it"
 
 
@@ -138,7 +152,9 @@ def _rows_table(line: str, rows: Sequence[Row]) -> str:
     extra = [key for key in ("peak_mb", "value", "note") if any(_is_shown(row.get(key)) for row in mine)]
     names = {"peak_mb": "peak memory, MB", "value": "value", "note": ""}
     ours = next((number(row) for row in mine if row["contestant"].startswith(OURS)), None)
-    lines = [[line, "seconds, median (least to most)", "times ours", *(names[key] for key in extra)]]
+    lines = [
+        [line, f"seconds, {average(mine[0])} (least to most)", "times ours", *(names[key] for key in extra)]
+    ]
     for row in mine:
         value = number(row)
         relative = f"{value / ours:.2f}" if value is not None and ours else ""

@@ -15,7 +15,12 @@ def table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def number(row: Row, key: str = "seconds") -> float | None:
-    """Return the median of the repetitions, or the row's one number of another kind; None without any."""
+    """Return a row's one number: the median of the repetitions, or the mean where each did other work; or None."""
     if key == "seconds":
-        return statistics.median(row["seconds"]) if row["seconds"] else None
+        return getattr(statistics, average(row))(row["seconds"]) if row["seconds"] else None
     return row.get(key)
+
+
+def average(row: Row) -> str:
+    """Return what stands for a row's repetitions: median or mean."""
+    return str(row.get("average", "median"))

@@ -13,6 +13,7 @@ from typing import Any
 
 Row = dict[str, Any]
 """One contestant on one piece of work: ``line`` (the work), ``contestant``, ``seconds`` (one number a repetition);
+``average`` is "mean" where the repetitions differ in their work, so that only all of them together say something;
 ``peak_mb``, ``value`` and ``note`` where there are such; ``missing`` says why nothing was measured."""
 
 
@@ -21,7 +22,12 @@ class DisagreementError(Exception):
 
 
 def in_turns(
-    line: str, contestants: Mapping[str, Callable[[], Any]], *, repetitions: int, warmups: int = 1
+    line: str,
+    contestants: Mapping[str, Callable[[], Any]],
+    *,
+    repetitions: int,
+    warmups: int = 1,
+    prepare: Mapping[str, Callable[[], Any]] | None = None,
 ) -> list[Row]:
     """Time contestants one after the other, again and again, every other round in reverse order.
 
@@ -30,6 +36,7 @@ def in_turns(
         contestants: name -> the work.
         repetitions: rounds that count.
         warmups: rounds before them that do not.
+        prepare: name -> what that contestant does first in each of its turns; it is not timed.
 
     Returns:
         A row a contestant; the same repetition of two rows was taken side by side.
@@ -38,6 +45,8 @@ def in_turns(
     for repetition in range(-warmups, repetitions):
         for name in sorted(contestants, reverse=repetition % 2 == 1):
             gc.collect()
+            if prepare:
+                prepare[name]()
             started = time.perf_counter()
             contestants[name]()
             taken = time.perf_counter() - started
