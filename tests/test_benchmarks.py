@@ -208,7 +208,7 @@ class TestPage:
         assert "## Abacus, 2 cores" in text
         assert "measured 2026-01-02" in text
         assert "Other work took 0.5 cores meanwhile. **Busy**" in text
-        assert "the lines of `make bench` in 2.0 minutes. torch 9.9." in text.replace("\n", " ")
+        assert "the lines of `make bench` in 1.0 minutes. torch 9.9." in text
         assert "| One: work | fast | ≤ 0.5 | 0.25 | met |" in text
         assert "| One: work | - | ≤ 2 s | 1 s | met |" in text
         assert "| Three: work | fast, slow, absent | ≤ 0.5 | not measured |  |" in text
