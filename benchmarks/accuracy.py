@@ -26,7 +26,7 @@ from scipy import stats
 
 from benchmarks.run import FOLDER, ROOT
 from benchmarks.tables import table
-from benchmarks.turns import DisagreementError
+from benchmarks.turns import OURS, STOCK, DisagreementError
 from gsl_experiments.atomic import write_json, write_text
 from gsl_experiments.cli import compose
 from gsl_experiments.config import NUM_FOLDS, configure_nnunet, model_folder, preprocessed_folder
@@ -36,7 +36,6 @@ from gsl_experiments.provenance import collect
 from gsl_experiments.statistics import compare_paired
 from gsl_experiments.training import fold as fold_on_disk
 
-OURS, STOCK = "gsl_experiments", "nnU-Net"
 # Where the hippocampus configuration's Dice-CE differs from what is fixed in nnU-Net's trainer: its cross entropy is a
 # mean over voxels, its plans say over what the Dice is taken, it clips gradients and has initial weights of its own.
 DICE_CE_AS_NNUNET = [

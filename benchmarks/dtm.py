@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.turns import DisagreementError, Row, in_turns, missing_modules, missing_row
+from benchmarks.turns import OURS, DisagreementError, Row, in_turns, missing_modules, missing_row
 from gsl_experiments.distance import signed_distance_maps
 
 Case = tuple[tuple[int, ...], int, tuple[float, ...]]
@@ -26,7 +26,7 @@ CASES: dict[str, Case] = {
     "BraTS": ((130, 175, 140), 4, (1.0, 1.0, 1.0)),
     "LiTS": ((400, 380, 380), 2, (1.0, 0.8, 0.8)),
 }
-OURS, ITK, SCIPY, EDT, MIST = "gsl_experiments", "SimpleITK", "SciPy", "edt", "mist-medical"
+ITK, SCIPY, EDT, MIST = "SimpleITK", "SciPy", "edt", "mist-medical"
 ONE_THREAD = f"{OURS}, one thread"
 MODULES = {EDT: "edt", MIST: "mist"}
 LARGEST_ERROR = 1e-5  # of the longest distance; ITK works in single precision

@@ -1,6 +1,6 @@
 """Seconds and peak memory of each step of preprocessing, on cases of true size.
 
-    .venv/bin/python benchmarks/full_size.py ["LiTS, 1000 slices" ...] [--step maps ...]
+    .venv/bin/python -m benchmarks.full_size ["LiTS, 1000 slices" ...] [--step maps ...]
 
 Each case is made up of noise and nested ellipsoids, and each step runs in a process of its own, one thread. Seconds are
 those of the processor: a busy machine does not change them. The peak is the most memory that the process has held,
@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+
+from benchmarks.preprocessing_plans import CT, MR, preprocessing_plans
 
 GB = 10**9
 
@@ -124,7 +126,14 @@ class Case:
         from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-        plans, dataset_json = _plans(self.size)
+        plans, dataset_json = preprocessing_plans(
+            CT if self.size.channels == 1 else MR,
+            channels=self.size.channels,
+            classes=self.size.classes,
+            spacing_mm=self.size.target,
+            patch_size=self.size.patch,
+            file_ending=".nii.gz",
+        )
         folder.mkdir()
         DefaultPreprocessor(verbose=False).run_case_save(
             str(folder / "case"),
@@ -156,35 +165,6 @@ class Case:
 
 STEPS = {"check": Case.check, "fingerprint": Case.fingerprint, "stock": Case.stock, "image": Case.image}
 STEPS |= {"maps": Case.maps}
-
-
-def _plans(size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return plans and dataset.json as nnU-Net writes them, as far as preprocessing reads them."""
-    of_images = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
-    configuration = {
-        "data_identifier": "cases",
-        "preprocessor_name": "DefaultPreprocessor",
-        "patch_size": list(size.patch),
-        "spacing": list(size.target),
-        "normalization_schemes": ["CTNormalization" if size.channels == 1 else "ZScoreNormalization"]
-        * size.channels,
-        "use_mask_for_norm": [size.channels > 1] * size.channels,
-        "resampling_fn_data": "resample_data_or_seg_to_shape",
-        "resampling_fn_data_kwargs": of_images,
-        "resampling_fn_seg": "resample_data_or_seg_to_shape",
-        "resampling_fn_seg_kwargs": of_images | {"is_seg": True, "order": 1},
-        "architecture": {},
-    }
-    window = {"mean": 150.0, "std": 20.0, "percentile_00_5": 90.0, "percentile_99_5": 210.0}
-    plans = {
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "label_manager": "LabelManager",
-        "configurations": {"3d_fullres": configuration},
-        "foreground_intensity_properties_per_channel": {str(c): window for c in range(size.channels)},
-    }
-    labels = {"background": 0} | {f"class_{k}": k for k in range(1, size.classes)}
-    return plans, {"labels": labels, "file_ending": ".nii.gz"}
 
 
 def measure(name: str, step: str, folder: Path) -> dict[str, float]:
@@ -219,7 +199,7 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             Case(SIZES[name], Path(folder)).make()
             for step in arguments.step:
-                one = [sys.executable, __file__, "--one", name, step, folder]
+                one = [sys.executable, "-m", "benchmarks.full_size", "--one", name, step, folder]
                 result = json.loads(
                     subprocess.run(one, check=True, capture_output=True).stdout.splitlines()[-1]
                 )

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.loader_example import OURS, STOCK, streams_of
-from benchmarks.turns import Row, in_turns
+from benchmarks.loader_example import streams_of
+from benchmarks.turns import OURS, STOCK, Row, in_turns
 from gsl_experiments.config import available_cores
 from gsl_experiments.gpu_check.setting import STOCK as STOCK_LOSS
 from gsl_experiments.gpu_check.setting import Setting, loss_of, setting_of

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.turns import Row, in_turns, missing_modules, peak_mb
+from benchmarks.turns import OURS, STOCK, Row, in_turns, missing_modules, peak_mb
 
-OURS, STOCK = "gsl_experiments", "nnU-Net"
 SCIPY, SURFACE_DISTANCE = "SciPy", "surface-distance"
 BATCH = 2
 LOADED_BATCHES = 6  # whether an example is rotated is drawn

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.lines import GROWTH, OURS
+from benchmarks.lines import GROWTH
 from benchmarks.tables import number, table
-from benchmarks.turns import Row
+from benchmarks.turns import OURS, Row
 from gsl_experiments.atomic import replacing
 
 LINEAR = 1.1  # an exponent up to which growth counts as linear: small sizes are slowed by fixed costs, large by caches

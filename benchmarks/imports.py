@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.turns import Row, in_turns
+from benchmarks.turns import OURS, Row, in_turns
 
 ROOT = Path(__file__).parent.parent
 IMPORT = "import of the package"
 HELP = "--help of a script"
-OURS = "gsl_experiments"
 PYTHON = "Python alone"
 STOCK = "nnU-Net"
 

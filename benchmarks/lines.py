@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
-from benchmarks.turns import Row
+from benchmarks.turns import OURS, Row
 
-OURS = "gsl_experiments"
 BRATS_DTM, LITS_DTM = "BraTS, 130 x 175 x 140, 4 classes", "LiTS, 400 x 380 x 380, 2 classes"
 
 

@@ -32,16 +32,14 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from benchmarks.loader_example import (
-    OURS,
     OVERSAMPLE,
     ROTATION,
-    STOCK,
     one_thread,
     oversampled,
     same_draws,
     seconds_a_batch,
 )
-from benchmarks.turns import DisagreementError, Row, in_turns
+from benchmarks.turns import OURS, STOCK, DisagreementError, Row, in_turns
 from gsl_experiments.datasets import read_brats, write_nnunet_raw, write_phantom_brats
 from gsl_experiments.preprocessing.maps import maps_folder, open_maps
 from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything

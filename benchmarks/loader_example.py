@@ -21,13 +21,12 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from benchmarks.dtm import nested_labels
-from benchmarks.turns import Row, in_turns
+from benchmarks.turns import OURS, STOCK, Row, in_turns
 from gsl_experiments.distance import each_signed_distance_map
 from gsl_experiments.preprocessing.maps import maps_folder, write_maps
 from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
 from gsl_experiments.training.transforms import carry_maps
 
-OURS, STOCK = "gsl_experiments", "nnU-Net"
 CASES = 2
 SPACING_MM = (1.0, 1.0, 1.0)
 ROTATION = (-0.5236, 0.5236)  # nnU-Net's 30 degrees

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.tables import number
-from benchmarks.turns import DisagreementError, Row, in_turns, missing_modules, missing_row, peak_mb
+from benchmarks.turns import OURS, DisagreementError, Row, in_turns, missing_modules, missing_row, peak_mb
 from gsl_experiments.gpu_check.loss_alone import SETTING, contestants
 from gsl_experiments.gpu_check.setting import STOCK, StockLoss
 from gsl_experiments.gpu_check.steps import loss_costs
 from gsl_experiments.losses import DiceCELoss, GeneralizedSurfaceLoss, LossInputs, fused_values
 
-OURS, PLAIN, COMPILED = "gsl_experiments", "plain PyTorch", "plain PyTorch, compiled"
+PLAIN, COMPILED = "plain PyTorch", "plain PyTorch, compiled"
 RELEASED, MONAI = "the released code's equations", "MONAI HausdorffDTLoss"
 SIZES = ((128, 4), (128, 2))  # voxels a side, classes; all contestants take part in the first
 IN_ALL_SIZES = (STOCK, OURS)

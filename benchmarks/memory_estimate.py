@@ -1,6 +1,6 @@
 """Peak memory of preprocessing one case, against the estimate that decides how many run side by side.
 
-    .venv/bin/python benchmarks/memory_estimate.py [ct_down ...]
+    .venv/bin/python -m benchmarks.memory_estimate [ct_down ...]
 
 Every case is made up and preprocessed in a process of its own, first its fingerprint and then the case itself.
 Prints one line a case: what it is, voxels before and after resampling, peaks and estimates in GB, and seconds.
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
-CT, MR = "CTNormalization", "ZScoreNormalization"
+from benchmarks.preprocessing_plans import CT, MR, preprocessing_plans
+
 # name: normalisation, channels, classes, raw shape (z, y, x), raw and target spacing in mm
 SIZES: dict[str, tuple[str, int, int, tuple[int, ...], tuple[float, ...], tuple[float, ...]]] = {
     "ct_down": (CT, 1, 2, (200, 256, 256), (1.0, 0.7, 0.7), (1.5, 0.8, 0.8)),
@@ -40,7 +41,10 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             _write_case(name, Path(folder))
             for step in ("fingerprint", "case"):
-                subprocess.run([sys.executable, __file__, "--one", name, step, folder], check=True)
+                subprocess.run(
+                    [sys.executable, "-m", "benchmarks.memory_estimate", "--one", name, step, folder],
+                    check=True,
+                )
 
 
 def _write_case(name: str, folder: Path) -> None:
@@ -79,7 +83,9 @@ def measure(name: str, step: str, folder: Path) -> dict[str, Any]:
     images = tuple(str(folder / f"case_{channel:04d}.nii") for channel in range(channels))
     size = case_size(images, target_spacing_mm=target)
     assert size is not None
-    plans, dataset_json = _plans(scheme, channels, classes, target)
+    plans, dataset_json = preprocessing_plans(
+        scheme, channels=channels, classes=classes, spacing_mm=target, file_ending=".nii"
+    )
     cases = folder / "preprocessed" / "cases"
     for needed in (cases, manifest_folder(cases), cases.parent / "gt_segmentations"):
         needed.mkdir(parents=True, exist_ok=True)
@@ -108,38 +114,6 @@ def _peak() -> int:
     """Return the most memory that this process has held; a parent's share of getrusage would count, so Linux only."""
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
-
-
-def _plans(
-    scheme: str, channels: int, classes: int, target: tuple[float, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return plans and dataset.json as nnU-Net writes them, as far as preprocessing reads them."""
-    resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
-    of_labels = resampling | {"is_seg": True, "order": 1}
-    function = "resample_data_or_seg_to_shape"
-    configuration = {
-        "data_identifier": "cases",
-        "preprocessor_name": "DefaultPreprocessor",
-        "patch_size": [128, 128, 128],
-        "spacing": list(target),
-        "normalization_schemes": [scheme] * channels,
-        "use_mask_for_norm": [scheme == MR] * channels,
-        "resampling_fn_data": function,
-        "resampling_fn_data_kwargs": resampling,
-        "resampling_fn_seg": function,
-        "resampling_fn_seg_kwargs": of_labels,
-        "architecture": {},
-    }
-    window = {"mean": 0.0, "std": 300.0, "percentile_00_5": -800.0, "percentile_99_5": 350.0}
-    plans = {
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "label_manager": "LabelManager",
-        "configurations": {"3d_fullres": configuration},
-        "foreground_intensity_properties_per_channel": {str(c): window for c in range(channels)},
-    }
-    labels = {"background": 0} | {f"class_{k}": k for k in range(1, classes)}
-    return plans, {"labels": labels, "file_ending": ".nii"}
 
 
 if __name__ == "__main__":

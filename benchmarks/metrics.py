@@ -25,13 +25,12 @@ from benchmarks.metrics_peers import (
     MEDPY,
     MODULES,
     MONAI,
-    OURS,
     SURFACE_DISTANCE,
     Values,
     by_ours,
 )
 from benchmarks.tables import number
-from benchmarks.turns import DisagreementError, Row, in_turns, missing_modules, missing_row, peak_mb
+from benchmarks.turns import OURS, DisagreementError, Row, in_turns, missing_modules, missing_row, peak_mb
 
 CASES: dict[str, dict[str, Any]] = {
     "good prediction": {"debris": False},

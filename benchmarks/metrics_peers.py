@@ -10,18 +10,13 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 
+from benchmarks.turns import OURS
 from gsl_experiments.metrics import segmentation_metrics
 
 Mask = NDArray[np.bool_]
 Values = dict[str, float]
 
-OURS, ITK, MONAI, SURFACE_DISTANCE, MEDPY = (
-    "gsl_experiments",
-    "SimpleITK",
-    "MONAI",
-    "surface-distance",
-    "MedPy",
-)
+ITK, MONAI, SURFACE_DISTANCE, MEDPY = "SimpleITK", "MONAI", "surface-distance", "MedPy"
 MODULES = {MONAI: "monai", SURFACE_DISTANCE: "surface_distance", MEDPY: "medpy"}
 TOLERANCE_MM = 2.0
 

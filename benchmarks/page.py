@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import cost, growth_page
-from benchmarks.lines import GROWTH, LINES, OURS, Line, Target
+from benchmarks.lines import GROWTH, LINES, Line, Target
 from benchmarks.tables import average, number, table
-from benchmarks.turns import Row
+from benchmarks.turns import OURS, Row
 
 Result = Mapping[str, Any]  # of one machine, as its JSON file holds it
 

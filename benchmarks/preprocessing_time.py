@@ -24,7 +24,7 @@ import blosc2
 import nnunetv2
 import numpy as np
 
-from benchmarks.turns import DisagreementError, Row, in_turns
+from benchmarks.turns import OURS, STOCK, DisagreementError, Row, in_turns
 from gsl_experiments.datasets import (
     read_brats,
     read_lits,
@@ -33,7 +33,6 @@ from gsl_experiments.datasets import (
     write_phantom_lits,
 )
 
-OURS, STOCK = "gsl_experiments", "nnU-Net"
 SCRIPTS_OF_NNUNET = Path(nnunetv2.__file__).parents[4] / "bin"
 SCRIPT = Path(__file__).parent.parent / "scripts" / "preprocess.py"
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h

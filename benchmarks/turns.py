@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+OURS, STOCK = "gsl_experiments", "nnU-Net"  # contestants
 Row = dict[str, Any]
 """One contestant on one piece of work: ``line`` (the work), ``contestant``, ``seconds`` (one number a repetition);
 ``average`` is "mean" where the repetitions differ in their work, so that only all of them together say something;

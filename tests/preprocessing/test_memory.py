@@ -25,7 +25,7 @@ from gsl_experiments.preprocessing.memory import (
 )
 from gsl_experiments.preprocessing.workers import WORKER_BYTES, Workers
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "memory_estimate.py"
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ def test_what_is_larger_and_what_has_more_channels_takes_more() -> None:
 @pytest.mark.parametrize("name", ["ct_down", "ct_same"])
 def test_a_real_case_stays_below_its_estimate_but_not_far(name: str) -> None:
     """Peaks are measured in a process of its own for the fingerprint and for the case."""
-    call = [sys.executable, str(SCRIPT), name]
-    outcome = subprocess.run(call, capture_output=True, text=True, check=True)
+    call = [sys.executable, "-m", "benchmarks.memory_estimate", name]
+    outcome = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
     steps = [json.loads(line) for line in outcome.stdout.splitlines() if line.startswith("{")]
     assert [step["step"] for step in steps] == ["fingerprint", "case"]
     for step in steps:
