@@ -104,21 +104,27 @@ def test_the_last_places_of_a_batch_hold_foreground(trainer: nnUNetTrainerGSL) -
     assert not has_foreground[:, :2].all(0).any()
 
 
-def test_examples_are_those_of_nnunets_own_loader(trainer: nnUNetTrainerGSL) -> None:
-    """With the same random numbers nnU-Net's loader cuts and augments the same patch, without maps."""
+@pytest.mark.parametrize(("place", "oversampled"), [(0, 0.0), (2, 1.0)])
+def test_examples_are_those_of_nnunets_own_loader(
+    trainer: nnUNetTrainerGSL, place: int, oversampled: float
+) -> None:
+    """With the same random numbers nnU-Net's loader cuts and augments the same patch, without maps.
+
+    The last of three places is the one that has foreground for certain.
+    """
     stock = nnUNetDataLoader(
         nnUNetDatasetBlosc2(trainer.preprocessed_dataset_folder),
         1,
         INITIAL,
         FINAL,
         trainer.label_manager,
-        oversample_foreground_percent=0.0,
+        oversample_foreground_percent=oversampled,
         transforms=nnunet_transforms(trainer),
     )
-    ours = make_batches(trainer, places=(0,))
+    ours = make_batches(trainer, places=(place,))
     for number in range(12):
         batch = ours[number]
-        seed_everything([1, number, 0])
+        seed_everything([1, number, place])
         expected = stock.generate_train_batch()
         assert batch["keys"] == list(expected["keys"])
         torch.testing.assert_close(batch["data"], expected["data"], rtol=1e-5, atol=1e-5)
