@@ -22,6 +22,7 @@ from gsl_experiments.config import CONFIG_DIR, NUM_FOLDS
 DATASETS = {"lits": "LiTS", "brats": "BraTS"}
 FORWARD_SHARE = 1 / 3  # of a validation step in a training step: no backward pass
 EXAMPLE = {"lits": 1.0, "brats": 0.5}
+EXAMPLE_PRICE = 2.0  # of one GPU for one hour
 STEP_LINES = {"lits": "steps lits mixed compiled", "brats": "steps brats mixed compiled"}
 LOADER_LINES = {"lits": "lits_loader", "brats": "loader"}
 
@@ -78,7 +79,7 @@ def section(
         "seconds a step",
         *(f"hours on {n} GPU{'s' if n > 1 else ''}" for n in gpus),
     ]
-    header += ["cores that keep up"] + (["cost"] if price is not None else [])
+    header += ["cores that keep up"] + ([f"cost at {price:g} a GPU hour"] if price is not None else [])
     lines, all_hours = [header], 0.0
     for dataset, name in DATASETS.items():
         trainings = trainings_of(dataset)

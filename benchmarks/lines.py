@@ -108,7 +108,7 @@ LINES: dict[str, Line] = {
         ),
     ),
     "preprocessing": Line(
-        "Preprocessing a dataset, maps included",
+        "Preprocessing ten small cases, maps included, from the command to its end",
         "preprocessing_time",
         targets=(Target("10 MR of 144 x 144 x 96, 2 processes", 1.25, ("nnU-Net",)),),
     ),

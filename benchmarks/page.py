@@ -23,7 +23,7 @@ points; 1 is linear."""
 
 COST_TEXT = """The paper's two tables are 100 trainings: ten rows (six losses; GSL with four more schedules), two
 datasets, five folds. Steps and epochs are those of `configs/dataset`. The seconds of a step are measured where the
-machine has a GPU (`make bench LINES=steps_gpu`). Elsewhere they are **examples**, and
+machine has a GPU (`make bench LINES=steps_gpu`). Elsewhere they are **examples**, as the price is, and
 `.venv/bin/python -m benchmarks.cost --seconds-per-step lits=1.0 brats=0.5 --price 2` puts others in. A validation step
 counts a third of a training step. Each GPU trains one fold at a time. Starting, checkpoints and the prediction of
 held-out cases are not counted. "Cores that keep up" rests on a measured number: what one core of this machine needs to
@@ -56,7 +56,7 @@ def render(machines: Sequence[Result], lines: Mapping[str, Line] = LINES) -> str
         parts += ["### How cost grows", GROWTH_TEXT, growth_page.section(results)]
         if any(name in results for name in GROWTH):
             parts.append(f"![Time and memory against classes, patch and volume](./{growth_figure(machine)})")
-        parts += ["### What Tables 1 and 2 take", COST_TEXT, cost.section(results)]
+        parts += ["### What Tables 1 and 2 take", COST_TEXT, cost.section(results, price=cost.EXAMPLE_PRICE)]
     return "\n\n".join(parts) + "\n"
 
 
