@@ -24,6 +24,7 @@ from benchmarks import (
     one_line,
     page,
     run,
+    training_step,
     turns,
 )
 from benchmarks.lines import GROWTH, LINES, Line, Target
@@ -133,6 +134,11 @@ class TestLines:
             dtm.line_of(name, case) for name, case in dtm.CASES.items()
         ]
         assert set(GROWTH) == set(growth.CURVES)
+        (step,) = LINES["training_step"].targets
+        assert step == Target(training_step.LINE, 0.8, (training_step.STOCK,), ours=training_step.OURS)
+        for dataset, steps in gpu_epoch.STEPS.items():
+            row = gpu_epoch.line_of(dataset, steps)
+            assert {target.row for target in LINES[f"epoch_gpu_{dataset}"].targets} == {row}
 
 
 TWO_LINES = {"quick": Line("Quick", "nothing"), "on a GPU": Line("Fast", "nothing", gpu=True)}
