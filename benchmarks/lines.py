@@ -86,12 +86,13 @@ LINES: dict[str, Line] = {
     "loader": Line(
         "Loading with nnU-Net's augmentation, one core",
         "loader",
-        {"repetitions": 3},
+        {"repetitions": 2},
         targets=(Target(LOADER_ROW, 0.85, ("nnU-Net",)),),
     ),
     "dtm": Line(
         "Distance maps of all classes",
         "dtm",
+        {"repetitions": 2},
         targets=tuple(
             target
             for row in (BRATS_DTM, LITS_DTM)
@@ -112,7 +113,9 @@ LINES: dict[str, Line] = {
         "preprocessing_time",
         targets=(Target("10 MR of 144 x 144 x 96, 2 processes", 1.25, ("nnU-Net",)),),
     ),
-    "lits_loader": Line("Loading at the paper's patch for LiTS, one core", "loader_example"),
+    "lits_loader": Line(
+        "Loading at the paper's patch for LiTS, one core", "loader_example", {"batches": 3, "repetitions": 3}
+    ),
     "imports": Line(
         "Imports",
         "imports",

@@ -1,6 +1,6 @@
 """Forward and backward of Dice-CE with GSL and four maps, against other losses on the same logits and labels.
 
-    .venv-bench/bin/python -m benchmarks.loss [--side 128] [--classes 4] [--repetitions 7] [--no-monai]
+    .venv-bench/bin/python -m benchmarks.loss [--side 128] [--classes 4] [--repetitions 5] [--no-monai]
     .venv-bench/bin/python -m benchmarks.loss --gpu
 
 "plain" is the losses' own `forward`, "compiled" the same under torch.compile. The released code's loss is written down
@@ -20,7 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.tables import number
-from benchmarks.turns import OURS, DisagreementError, Row, in_turns, missing_modules, missing_row, peak_mb
+from benchmarks.turns import (
+    OURS,
+    DisagreementError,
+    Row,
+    in_turns,
+    missing_modules,
+    missing_row,
+    peak_mb,
+    peak_mb_and_seconds,
+)
 from gsl_experiments.gpu_check.loss_alone import SETTING, contestants
 from gsl_experiments.gpu_check.setting import STOCK, StockLoss
 from gsl_experiments.gpu_check.steps import loss_costs
@@ -35,7 +44,7 @@ Loss = Callable[[Tensor], Tensor]
 
 
 def measure(
-    *, sizes: Sequence[tuple[int, int]] = SIZES, repetitions: int = 7, monai: bool = True, gpu: bool = False
+    *, sizes: Sequence[tuple[int, int]] = SIZES, repetitions: int = 5, monai: bool = True, gpu: bool = False
 ) -> list[Row]:
     """Time all contestants on a batch of two cubes, and nnU-Net and ours on those of further sizes.
 
@@ -72,10 +81,12 @@ def _measure_size(line: str, logits: Tensor, losses: Mapping[str, Loss], repetit
         name: partial(_both_ways, name, loss, logits, values) for name, loss in losses.items()
     }
     missing = _warm_up(work)
-    peaks = {name: peak_mb(once) for name, once in work.items()}
     slow = {name: work.pop(name) for name in (MONAI,) if name in work}
+    peaks = {name: peak_mb(once) for name, once in work.items()}
     rows = in_turns(line, work, repetitions=repetitions)
-    rows += in_turns(line, slow, repetitions=1, warmups=0)
+    for name, once in slow.items():
+        peaks[name], seconds = peak_mb_and_seconds(once)
+        rows.append({"line": line, "contestant": name, "seconds": [seconds]})
     for row in rows:
         row |= {"peak_mb": peaks[row["contestant"]], "value": values[row["contestant"]]}
     return rows + [missing_row(line, name, reason) for name, reason in missing.items()]
@@ -188,7 +199,7 @@ def main() -> None:
     )
     parser.add_argument("--side", type=int, default=128, help="voxels a side (%(default)s)")
     parser.add_argument("--classes", type=int, default=4, help="background included (%(default)s)")
-    parser.add_argument("--repetitions", type=int, default=7, help="of each contestant (%(default)s)")
+    parser.add_argument("--repetitions", type=int, default=5, help="of each contestant (%(default)s)")
     parser.add_argument("--no-monai", action="store_true", help="leave out MONAI, which takes 10 s a step")
     parser.add_argument("--gpu", action="store_true", help="measure on a GPU")
     chosen = parser.parse_args()

@@ -30,7 +30,15 @@ from benchmarks.metrics_peers import (
     by_ours,
 )
 from benchmarks.tables import number
-from benchmarks.turns import OURS, DisagreementError, Row, in_turns, missing_modules, missing_row, peak_mb
+from benchmarks.turns import (
+    OURS,
+    DisagreementError,
+    Row,
+    in_turns,
+    missing_modules,
+    missing_row,
+    peak_mb_and_seconds,
+)
 
 CASES: dict[str, dict[str, Any]] = {
     "good prediction": {"debris": False},
@@ -58,7 +66,7 @@ def measure(
         shape: of the image.
         spacing_mm: of its voxels.
         cases: of `CASES`.
-        repetitions: of each contestant.
+        repetitions: of each contestant; memory is that of the first.
         slow: whether MedPy takes part.
 
     Returns:
@@ -79,12 +87,13 @@ def measure(
         line = f"{' x '.join(map(str, shape))}, {case}"
         values: dict[str, Values] = {}
         work = {name: functools.partial(_measure, name, labels, spacing_mm, values) for name in present}
-        peaks = {name: peak_mb(work[name]) for name in present}
+        first = {name: peak_mb_and_seconds(work[name]) for name in present}
         for name in present:
             check_agreement(name, values[name], values[OURS], spacing_mm)
-        for row in in_turns(line, work, repetitions=repetitions, warmups=0):
-            name = row["contestant"]
-            rows.append(row | {"peak_mb": peaks[name], "value": values[name]})
+        for row in in_turns(line, work, repetitions=repetitions - 1, warmups=0):
+            peak, seconds = first[name := row["contestant"]]
+            all_seconds = [seconds, *row["seconds"]]
+            rows.append(row | {"seconds": all_seconds, "peak_mb": peak, "value": values[name]})
         rows += [missing_row(line, name, reason) for name, reason in missing.items()]
     return rows
 

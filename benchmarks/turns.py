@@ -67,17 +67,30 @@ def missing_modules(modules: Sequence[str]) -> list[str]:
 
 
 def peak_mb(work: Callable[[], Any]) -> float | None:
-    """Return the most memory that work holds beyond what the process held before; None if not on Linux."""
+    """Work once, and return the most memory held beyond what the process held before; None if not on Linux."""
     status = Path("/proc/self/status")
-    if not status.exists():
-        return None
     gc.collect()
+    if not status.exists():
+        work()
+        return None
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc's: gives back what is free, which would not count otherwise
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is held now
     before = _memory_kb(status, "VmRSS")
     work()
     return round((_memory_kb(status, "VmHWM") - before) * 1024 / 1e6, 1)
+
+
+def peak_mb_and_seconds(work: Callable[[], Any]) -> tuple[float | None, float]:
+    """Return both of one and the same run, for work that takes seconds."""
+    seconds = []
+
+    def timed() -> None:
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+
+    return peak_mb(timed), seconds[0]
 
 
 def _memory_kb(status: Path, name: str) -> int:

@@ -21,6 +21,7 @@ from benchmarks import (
     growth_page,
     imports,
     loader_example,
+    metrics,
     one_line,
     page,
     run,
@@ -65,8 +66,29 @@ class TestTurns:
         assert peak == pytest.approx(40, abs=4)  # 8 bytes each
         assert held.all()
 
+    def test_peak_memory_and_time_of_one_run(self) -> None:
+        calls: list[int] = []
+        peak, seconds = turns.peak_mb_and_seconds(lambda: calls.append(np.ones(5_000_000).shape[0]))
+        assert calls == [5_000_000]
+        assert peak == pytest.approx(40, abs=4)
+        assert seconds > 0
+
 
 class TestLines:
+    def test_metrics(self) -> None:
+        rows = metrics.measure((24, 64, 64), (8.0, 4.0, 4.0), cases=("good prediction",), repetitions=2)
+        measured = {r["contestant"]: r["value"]["dice"] for r in rows if r["seconds"]}
+        assert {"gsl_experiments", "SimpleITK"} <= measured.keys()
+        assert all(dice == pytest.approx(measured["SimpleITK"], abs=1e-4) for dice in measured.values())
+        assert all(len(r["seconds"]) in (0, 2) for r in rows)
+        (medpy,) = (r for r in rows if r["contestant"] == "MedPy")
+        assert "takes minutes" in medpy["missing"]
+
+    def test_metrics_that_disagree(self) -> None:
+        ours = {"dice": 0.9, "hd95_mm": 3.0}
+        with pytest.raises(DisagreementError, match=r"hd95_mm: SimpleITK 3\.001, ours 3\.0"):
+            metrics.check_agreement("SimpleITK", {"dice": 0.9, "hd95_mm": 3.001}, ours, (1.0, 1.0, 1.0))
+
     def test_distance_maps(self) -> None:
         rows = dtm.measure({"tiny": ((12, 14, 16), 3, (2.0, 1.0, 1.0))}, repetitions=1)
         names = {
