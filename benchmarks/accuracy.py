@@ -203,12 +203,12 @@ def verdict(rows: Sequence[dict[str, Any]]) -> str:
     """Return whether our Dice is as good as stock's in every region, to `MARGIN`, by the intervals over folds."""
     intervals = [row["over_folds"] for row in rows if row["metric"] == "dice"]
     if None in intervals:
-        return "not decided: one fold says nothing about another training"
+        return "**not decided**: one fold says nothing about another training"
     if all(low > -MARGIN for low, _ in intervals):
         return "**as accurate as stock**"
     if any(high < -MARGIN for _, high in intervals):
         return "**less accurate than stock**"
-    return "**not decided**: an interval over folds holds the margin"
+    return "**not decided**: the interval holds the margin"
 
 
 HEAD = """# Accuracy beside stock nnU-Net
@@ -217,12 +217,12 @@ Written by `make bench-accuracy RAW=/data/Task04_Hippocampus` from the JSON file
 CPU takes less time than stock `nnUNetTrainer`'s ([page](../README.md)). Is what it trains as good?
 
 Task04_Hippocampus, folds {folds}: {cases} held-out cases, {steps} steps of {batch} patches each. The two share
-preprocessed data, folds, network, patch, initialisation, optimiser, learning rate, clipping and number of steps, and
-train with Dice-CE. All else is each one's own: loader and augmentation, random numbers, loss (nnU-Net's Dice leaves the
-background out and does not square its denominator, and takes a patch's padding for background), precision in training
-and prediction (nnU-Net float32; ours bfloat16 where the processor has it), prediction.
+preprocessed data, folds, network, patch, initialisation, optimiser, learning rate ({lr_schedule}), clipping and number
+of steps, and train with Dice-CE. All else is each one's own: loader and augmentation, random numbers, the form of the
+loss (nnU-Net's Dice leaves the background out, does not square its denominator, and takes a patch's padding for
+background), precision (nnU-Net float32; ours bfloat16 where the processor has it) and prediction.
 
-The same means: for each region, the whole interval of the difference in Dice over folds lies above -{margin}. By
+As accurate means that in each region the whole interval of the difference in Dice over folds lies above -{margin}. By
 this ours is {verdict}.
 
 Differences are ours minus nnU-Net's. The first interval (95 %) is over cases, by bootstrap, for these trainings. The
@@ -239,6 +239,7 @@ def render(result: dict[str, Any]) -> str:
         steps=training["epochs"] * training["iterations_per_epoch"],
         batch=result["config"]["planning"]["batch_size"],
         margin=MARGIN,
+        lr_schedule={"poly": "falling to 0"}.get(training["lr_schedule"], training["lr_schedule"]),
         verdict=verdict(rows),
     )
     header = ["region", "metric", "nnU-Net", "ours", "difference", "over cases", "over folds"]
