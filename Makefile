@@ -112,7 +112,7 @@ bench-growth: $(BENCH_READY) ## How cost grows with classes, patch and volume
 
 bench-accuracy: $(BENCH_READY) ## What our training is worth beside stock nnU-Net's: RAW=Task04_Hippocampus; over an hour
 	@test -n "$(RAW)" || { echo "error: call with RAW=folder of Task04_Hippocampus"; exit 2; }
-	$(BENCH)/python -m benchmarks.accuracy '$(RAW)' $(if $(filter-out all,$(FOLD)),--folds $(FOLD))
+	$(BENCH)/python -m benchmarks.accuracy '$(RAW)' $(EXTRA) $(if $(filter-out all,$(FOLD)),--folds $(FOLD))
 
 $(BENCH_READY): $(READY) benchmarks/peers.txt
 	$(BIN)/python -m venv .venv-bench

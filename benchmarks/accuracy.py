@@ -213,8 +213,8 @@ def verdict(rows: Sequence[dict[str, Any]]) -> str:
 
 HEAD = """# Accuracy beside stock nnU-Net
 
-Written by `make bench-accuracy RAW=/data/Task04_Hippocampus` from the JSON file beside it. A training step of ours on a
-CPU takes less time than stock `nnUNetTrainer`'s ([page](../README.md)). Is what it trains as good?
+Written by `make bench-accuracy RAW=/data/Task04_Hippocampus{extra}` from the JSON file beside it. A training step of
+ours on a CPU takes less time than stock `nnUNetTrainer`'s ([page](../README.md)). Is what it trains as good?
 
 Task04_Hippocampus, folds {folds}: {cases} held-out cases, {steps} steps of {batch} patches each. The two share
 preprocessed data, folds, network, patch, initialisation, optimiser, learning rate ({lr_schedule}), clipping and number
@@ -222,8 +222,8 @@ of steps, and train with Dice-CE. All else is each one's own: loader and augment
 loss (nnU-Net's Dice leaves the background out, does not square its denominator, and takes a patch's padding for
 background), precision (nnU-Net float32; ours bfloat16 where the processor has it) and prediction.
 
-As accurate means that in each region the whole interval of the difference in Dice over folds lies above -{margin}. By
-this ours is {verdict}.
+As accurate as stock means: in each region the whole interval of the difference in Dice over folds lies above
+-{margin}. Found: {verdict}.
 
 Differences are ours minus nnU-Net's. The first interval (95 %) is over cases, by bootstrap, for these trainings. The
 second is over folds, by Student's t, and holds what other trainings would change, too; it is rather too narrow, because
@@ -239,6 +239,7 @@ def render(result: dict[str, Any]) -> str:
         steps=training["epochs"] * training["iterations_per_epoch"],
         batch=result["config"]["planning"]["batch_size"],
         margin=MARGIN,
+        extra=f' EXTRA="{" ".join(result["overrides"])}"' if result["overrides"] else "",
         lr_schedule={"poly": "falling to 0"}.get(training["lr_schedule"], training["lr_schedule"]),
         verdict=verdict(rows),
     )
@@ -287,7 +288,7 @@ def _spell(interval: Sequence[float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:+.4f} to {interval[1]:+.4f}"
 
 
-def report(cfg: DictConfig, output: Path) -> Path | None:
+def report(cfg: DictConfig, output: Path, overrides: Sequence[str] = ()) -> Path | None:
     """Measure all finished folds, and write the JSON file and the page; None where there is none."""
     finished = [
         fold for fold in range(NUM_FOLDS) if all(is_finished(cfg, name, fold) for name in (STOCK, OURS))
@@ -299,6 +300,7 @@ def report(cfg: DictConfig, output: Path) -> Path | None:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     result = {key: origin[key] for key in ("time", "git", "machine", "python", "packages")} | {
         "config": {key: config[key] for key in ("loss", "training", "planning", "inference", "seed")},
+        "overrides": [override for override in overrides if not override.startswith("paths.")],
         "seconds": {str(fold): seconds for fold, (_, seconds) in measured.items()},
         "rows": compare(pd.concat([cases for cases, _ in measured.values()])),
     }
@@ -328,9 +330,9 @@ def main() -> None:
     for fold in chosen.folds:
         for contestant in (STOCK, OURS):
             train_fold(cfg, contestant, fold)
-        print(f"fold {fold}: {report(cfg, chosen.output)}", flush=True)
+        print(f"fold {fold}: {report(cfg, chosen.output, chosen.overrides)}", flush=True)
     if not chosen.folds:
-        print(report(cfg, chosen.output))
+        print(report(cfg, chosen.output, chosen.overrides))
 
 
 if __name__ == "__main__":

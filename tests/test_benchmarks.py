@@ -200,7 +200,7 @@ class TestRun:
         assert "dmt: no such line; there are all, loss, " in capsys.readouterr().err
 
     def test_one_line_writes_its_rows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(dtm, "measure", lambda: [row("a", 1.0)])
+        monkeypatch.setattr(dtm, "measure", lambda repetitions: [row("a", 1.0)])
         one_line.main("dtm", str(tmp_path / "rows.json"))
         assert json.loads((tmp_path / "rows.json").read_text()) == [row("a", 1.0)]
 
@@ -366,4 +366,8 @@ class TestAccuracy:
         assert "folds 0: 2 held-out cases, 4 steps of 2 patches each" in page.read_text()
         stored = (tmp_path / "accuracy.json").read_text()
         assert str(cfg.paths.results) not in stored
-        assert {row["region"] for row in json.loads(stored)["rows"]} == {"WT", "TC", "ET"}
+        assert {row["region"] for row in json.loads(stored)["rows"]} == {
+            "Whole Tumor",
+            "Tumor Core",
+            "Enhancing Tumor",
+        }
