@@ -32,6 +32,7 @@ from gsl_experiments.cli import compose
 from gsl_experiments.config import NUM_FOLDS, configure_nnunet, model_folder, preprocessed_folder
 from gsl_experiments.datasets.description import evaluation_regions
 from gsl_experiments.evaluation.cases import evaluate_folder
+from gsl_experiments.errors import UserError
 from gsl_experiments.provenance import collect
 from gsl_experiments.statistics import compare_paired
 from gsl_experiments.training import fold as fold_on_disk
@@ -336,4 +337,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
