@@ -31,8 +31,8 @@ from gsl_experiments.atomic import write_json, write_text
 from gsl_experiments.cli import compose
 from gsl_experiments.config import NUM_FOLDS, configure_nnunet, model_folder, preprocessed_folder
 from gsl_experiments.datasets.description import evaluation_regions
-from gsl_experiments.evaluation.cases import evaluate_folder
 from gsl_experiments.errors import UserError
+from gsl_experiments.evaluation.cases import evaluate_folder
 from gsl_experiments.provenance import collect
 from gsl_experiments.statistics import compare_paired
 from gsl_experiments.training import fold as fold_on_disk
