@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Curve:
         points: voxels a side, classes, or regions, which are the classes without the background.
         fixed: the other of the two.
         prepare: makes the contestants of a point.
+        repetitions: rounds that count.
     """
 
     title: str
@@ -40,27 +41,37 @@ class Curve:
     points: tuple[int, ...]
     fixed: int
     prepare: Prepare
+    repetitions: int = 5
 
     def at(self, fixed: int) -> Curve:
         """Return the curve at another size of what does not change."""
         return replace(self, fixed=fixed)
 
 
-def measure(curve: str, *, points: tuple[int, ...] | None = None, repetitions: int = 3) -> list[Row]:
-    """Measure a curve; a row has the point's size as `x`, in voxels, classes or regions."""
+def measure(
+    curve: str, *, points: tuple[int, ...] | None = None, repetitions: int | None = None
+) -> list[Row]:
+    """Measure a curve; a row has the point's size as `x`, in voxels, classes or regions.
+
+    All points take turns, as the contestants do: a machine that turns slower meanwhile bends no curve.
+    """
     wanted = CURVES[curve]
-    rows: list[Row] = []
-    for point in points or wanted.points:
-        by_size = wanted.grows == "voxels"
-        classes = wanted.fixed if by_size else point + (wanted.grows == "regions")
-        side = point if by_size else wanted.fixed
-        with wanted.prepare(side, classes) as contestants:
-            of_point = in_turns(wanted.title, contestants, repetitions=repetitions)
-            memory = {name: peak_mb(work) for name, work in contestants.items()}
-        average = {"average": "mean"} if wanted.prepare is loader else {}
-        size = average | {"x": side**3 if by_size else point, "grows": wanted.grows}
-        rows += [row | size | {"peak_mb": memory[row["contestant"]]} for row in of_point]
-    return rows
+    by_size = wanted.grows == "voxels"
+    shared = {"grows": wanted.grows} | ({"average": "mean"} if wanted.prepare is loader else {})
+    work: dict[str, Callable[[], Any]] = {}
+    own: dict[str, Row] = {}
+    with ExitStack() as stack:
+        for point in points or wanted.points:
+            classes = wanted.fixed if by_size else point + (wanted.grows == "regions")
+            side = point if by_size else wanted.fixed
+            for contestant, call in stack.enter_context(wanted.prepare(side, classes)).items():
+                name = f"{contestant}, {point}"
+                work[name] = call
+                own[name] = {"contestant": contestant, "x": side**3 if by_size else point}
+        timed = in_turns(wanted.title, work, repetitions=repetitions or wanted.repetitions)
+        for name, call in work.items():
+            own[name]["peak_mb"] = peak_mb(call)
+    return [row | shared | own[row["contestant"]] for row in timed]
 
 
 @contextmanager
@@ -140,8 +151,10 @@ def loader(side: int, classes: int) -> Iterator[Contestants]:
 CURVES: dict[str, Curve] = {
     "loss_classes": Curve("loss, batch 2 x 64^3", "classes", (2, 4, 8, 16), 64, loss),
     "loss_patch": Curve("loss, batch 2, 4 classes", "voxels", (64, 96, 128, 160, 192), 4, loss),
-    "loader_classes": Curve("loader, 6 batches of 2 x 64^3", "classes", (2, 4, 8, 16), 64, loader),
-    "loader_patch": Curve("loader, 6 batches of 2, 4 classes", "voxels", (64, 96, 128, 160, 192), 4, loader),
+    "loader_classes": Curve("loader, 6 batches of 2 x 64^3", "classes", (2, 4, 8, 16), 64, loader, 3),
+    "loader_patch": Curve(
+        "loader, 6 batches of 2, 4 classes", "voxels", (64, 96, 128, 160, 192), 4, loader, 3
+    ),
     "dtm_classes": Curve("distance maps, 128^3", "classes", (2, 4, 8, 16), 128, distance_maps),
     "dtm_volume": Curve("distance maps, 2 classes", "voxels", (64, 128, 192, 256, 384), 2, distance_maps),
     "metrics_classes": Curve("metrics, 128^3", "regions", (1, 2, 4, 8, 16), 128, metrics),

@@ -18,6 +18,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from gsl_experiments.class_weights import count_voxels
 from gsl_experiments.distance import each_signed_distance_map
 from gsl_experiments.file_record import FileRecord
+from gsl_experiments.preprocessing.cropping import lean_crop
 from gsl_experiments.preprocessing.manifest import CaseEntry, read_entry, write_entry
 from gsl_experiments.preprocessing.maps import maps_folder, read_metadata, write_maps
 from gsl_experiments.preprocessing.resampling import LeanConfiguration
@@ -185,9 +186,10 @@ def _write_case(job: CaseJob, scratch: Path) -> None:
     plans = PlansManager(job.plans)
     configuration = LeanConfiguration(plans.get_configuration(job.configuration).configuration)
     preprocessor = configuration.preprocessor_class(verbose=False)
-    preprocessor.run_case_save(
-        str(scratch / job.identifier), list(job.images), job.label, plans, configuration, job.dataset_json
-    )
+    with lean_crop():
+        preprocessor.run_case_save(
+            str(scratch / job.identifier), list(job.images), job.label, plans, configuration, job.dataset_json
+        )
     for file in job.case_files:
         (scratch / file.name).replace(file)
 

@@ -14,6 +14,7 @@ from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from
 
 from gsl_experiments.atomic import replacing, write_json
 from gsl_experiments.file_record import FileRecord
+from gsl_experiments.preprocessing.cropping import lean_crop
 from gsl_experiments.preprocessing.manifest import (
     FINGERPRINT,
     Inputs,
@@ -107,9 +108,10 @@ def analyse(job: AnalysisJob) -> tuple[FileRecord, ...]:
     if known is not None:
         return known
     inputs = tuple(FileRecord.of(Path(file)) for file in job.files.all)
-    shape, spacing, intensities, _, relative_size = DatasetFingerprintExtractor.analyze_case(
-        list(job.files.images), job.files.label, job.reader, job.samples
-    )
+    with lean_crop():
+        shape, spacing, intensities, _, relative_size = DatasetFingerprintExtractor.analyze_case(
+            list(job.files.images), job.files.label, job.reader, job.samples
+        )
     description = {
         "inputs": [asdict(record) for record in inputs],
         "samples": job.samples,
