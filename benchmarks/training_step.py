@@ -79,9 +79,6 @@ def measure(overrides: Sequence[str] = (), *, repetitions: int = 7) -> list[Row]
         trainers[STOCK] = _stock([*common, *CHOICES[OURS]])
         _check_same_network(trainers[OURS_FLOAT32].network, trainers[STOCK].network, batch["data"])
         work = {name: partial(trainer.train_step, batch) for name, trainer in trainers.items()}
-        # nnU-Net calls what is outside the image background
-        inside = batch | {"target": [target.clamp_min(0) for target in batch["target"]]}
-        work[STOCK] = partial(trainers[STOCK].train_step, inside)
         losses = {name: float(step()["loss"]) for name, step in work.items()}
         if not all(map(np.isfinite, losses.values())):
             raise DisagreementError(f"a loss is not finite: {losses}")

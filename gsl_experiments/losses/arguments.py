@@ -75,10 +75,10 @@ def sum_over_space(tensor: Tensor) -> Tensor:
     return tensor.sum(dim=tuple(range(2, tensor.ndim)))
 
 
-def voxels_inside(volumes: Float[Tensor, "B C"]) -> Float[Tensor, " B"]:
+def voxels_counted(volumes: Float[Tensor, "B C"]) -> Float[Tensor, " B"]:
     """Count each example's voxels from its classes' volumes: the N of the equations, at least 1.
 
-    A voxel of no class, T = 0 for all k, lies outside the image and is not counted.
+    A voxel of no class, T = 0 for all k, has no reference and is not counted.
     """
     return volumes.sum(dim=1).clamp_min(1)
 
@@ -87,4 +87,4 @@ def mean_over_classes_and_voxels(
     totals: Float[Tensor, "B C"], volumes: Float[Tensor, "B C"]
 ) -> Float[Tensor, ""]:
     """Return 1/(C N) times the sum over k of sums over i, for each example, then the mean over the batch."""
-    return (totals.sum(dim=1) / (totals.shape[1] * voxels_inside(volumes))).mean()
+    return (totals.sum(dim=1) / (totals.shape[1] * voxels_counted(volumes))).mean()

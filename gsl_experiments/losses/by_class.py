@@ -61,7 +61,7 @@ def _classes(
     dtype = torch.promote_types(logits.dtype, torch.float32)
     of_class = [tensor.to(dtype) for tensor in logits.flatten(2).unbind(1)]
     labels = target.flatten(1)
-    inside = (labels >= 0).to(dtype)
+    counted = (labels >= 0).to(dtype)
     highest = of_class[0]
     for tensor in of_class[1:]:
         highest = torch.maximum(highest, tensor)
@@ -70,10 +70,10 @@ def _classes(
     maps = [None] * len(of_class) if dtm is None else dtm.flatten(2).unbind(1)
     return [
         Voxels(
-            probs=(tensor - log_total).exp() * inside,
+            probs=(tensor - log_total).exp() * counted,
             log_probs=tensor - log_total,
             target_onehot=(labels == k).to(dtype),
-            dtm=None if map_ is None else map_.to(dtype) * inside,
+            dtm=None if map_ is None else map_.to(dtype) * counted,
         )
         for k, (tensor, map_) in enumerate(zip(of_class, maps, strict=True))
     ]

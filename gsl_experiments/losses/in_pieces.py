@@ -76,7 +76,7 @@ def _pieces(
     on_cpu = logits.device.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else 1
     size = max(_LARGEST_PIECE["cpu" if on_cpu else "cuda"] * threads // num_classes, 1)
-    all_inside = on_cpu and bool(target.min() >= 0)
+    all_counted = on_cpu and bool(target.min() >= 0)
     for example in range(batch):
         for start in range(0, flat.shape[2], size):
             part = slice(start, start + size)
@@ -89,10 +89,10 @@ def _pieces(
                 ),
                 dtm=None if maps is None else maps[example, :, part].to(dtype),
             )
-            yield example, part, voxels if all_inside else _without(voxels, labels[example, part] < 0)
+            yield example, part, voxels if all_counted else _without(voxels, labels[example, part] < 0)
 
 
-def _without(voxels: Voxels, outside: Tensor) -> Voxels:
-    """Return the voxels with P and D of 0 where they are outside the image."""
-    dtm = None if voxels.dtm is None else voxels.dtm.masked_fill(outside, 0)
-    return voxels._replace(probs=voxels.probs.masked_fill_(outside, 0), dtm=dtm)
+def _without(voxels: Voxels, uncounted: Tensor) -> Voxels:
+    """Return the voxels with P and D of 0 where there is no reference."""
+    dtm = None if voxels.dtm is None else voxels.dtm.masked_fill(uncounted, 0)
+    return voxels._replace(probs=voxels.probs.masked_fill_(uncounted, 0), dtm=dtm)

@@ -17,7 +17,7 @@ class LossInputs(NamedTuple):
     Attributes:
         logits: the network's output, (B, C, *spatial).
         probs: P, their softmax over the classes, in [0, 1].
-        target_onehot: T, 1 at the reference's class and 0 elsewhere. P, T and D are 0 outside the image.
+        target_onehot: T, 1 at the reference's class and 0 elsewhere. P, T and D are 0 where the target is negative.
         dtm: D, signed distance maps of the reference in mm, negative inside; None where no loss needs them.
         class_weights: w, one number for each class, (C,); None where no loss needs them.
     """
@@ -42,7 +42,7 @@ class LossInputs(NamedTuple):
         Args:
             logits: the network's output, (B, C, *spatial), any floating type.
             target: integer labels below C, (B, 1, *spatial) or (B, *spatial). A negative one marks a voxel
-                outside the image, such as a patch's padding: it counts nothing in any loss.
+                without a reference: it counts nothing in any loss.
             dtm: signed distance maps in mm, (B, C, *spatial), any floating type.
             class_weights: (C,), any floating type.
 
@@ -61,13 +61,13 @@ class LossInputs(NamedTuple):
             _, class_weights = in_one_precision(logits, class_weights)
 
         labels = target.reshape(logits.shape[0], 1, *logits.shape[2:]).long()
-        inside = labels >= 0
+        counted = labels >= 0
         target_onehot = torch.zeros_like(logits, requires_grad=False)
-        target_onehot.scatter_(1, labels.clamp_min(0), inside.to(logits.dtype))
+        target_onehot.scatter_(1, labels.clamp_min(0), counted.to(logits.dtype))
         probs = logits.softmax(dim=1)
-        if not inside.all():
-            probs = probs * inside
-            dtm = dtm * inside if dtm is not None else None
+        if not counted.all():
+            probs = probs * counted
+            dtm = dtm * counted if dtm is not None else None
         return cls(logits, probs, target_onehot, dtm, class_weights)
 
     def required_dtm(self, loss: nn.Module) -> Float[Tensor, "B C *spatial"]:

@@ -15,11 +15,11 @@ from gsl_experiments.losses.arguments import required
 class Voxels(NamedTuple):
     """Some of an example's voxels, for all classes or for one, in at least float32.
 
-    Voxels outside the image have P = T = D = 0.
+    Voxels without a reference have P = T = D = 0.
 
     Attributes:
         probs: P, (..., n), with n voxels.
-        log_probs: log P, finite where P rounds to 0; outside the image any finite number.
+        log_probs: log P, finite where P rounds to 0; there any finite number.
         target_onehot: T, 0 or 1.
         dtm: D in mm, negative inside; None where there are no maps.
     """

@@ -56,9 +56,11 @@ def picture_of_batches(
         spacing_mm: of the network's grid, one number for each array axis.
         numbers: which batches.
     """
-    as_loaded = copy(batches)
+    augmented = copy(batches)
+    augmented.mark_outside = True
+    as_loaded = copy(augmented)
     as_loaded.transforms = Augmentation([])
-    pairs = [(as_loaded[number], batches[number]) for number in numbers]
+    pairs = [(as_loaded[number], augmented[number]) for number in numbers]
     return write_augmentation_picture(pairs, path, class_names=class_names, spacing_mm=spacing_mm)
 
 

@@ -76,8 +76,13 @@ class PatchBatches(nnUNetDataLoader):
 
     A batch holds ``data`` (B, channels, *patch), ``target`` (B, 1, *patch), ``dtm`` (B, C, *patch) or None, the
     latter two one tensor a scale where there is deep supervision, and ``keys``, the identifiers of its cases. Beyond
-    the image the target is :data:`~gsl_experiments.training.resampled_labels.OUTSIDE`.
+    the image the target is background, as in nnU-Net, and the maps are 0.
+
+    Attributes:
+        mark_outside: have the target say :data:`~gsl_experiments.training.resampled_labels.OUTSIDE` there instead.
     """
+
+    mark_outside = False
 
     def __init__(
         self,
@@ -113,9 +118,13 @@ class PatchBatches(nnUNetDataLoader):
                 seed_everything([*self.seed, number, place])
                 keys.append(str(np.random.choice(self.indices)))  # noqa: NPY002 - as nnU-Net draws
                 batch.add(*self._patch(keys[-1], force_foreground=self.get_do_oversample(place)))
+        target = batch.tensors["segmentation"]
+        if not self.mark_outside:
+            for scale in target if isinstance(target, list) else [target]:
+                scale.clamp_(min=0)
         return {
             "data": batch.tensors["image"],
-            "target": batch.tensors["segmentation"],
+            "target": target,
             "dtm": batch.tensors.get("regression_target"),
             "keys": keys,
         }

@@ -375,8 +375,7 @@ class nnUNetTrainerGSL(ResumableTrainer):  # noqa: N801 - nnU-Net finds trainers
         predicted = torch.zeros_like(output, dtype=torch.float32)  # half precision cannot count that far
         predicted.scatter_(1, output.argmax(1, keepdim=True), 1)
         axes = [0, *range(2, output.ndim)]
-        inside = (target >= 0).float()
-        counts = get_tp_fp_fn_tn(predicted, target.clamp_min(0), axes=axes, mask=inside)[:3]
+        counts = get_tp_fp_fn_tn(predicted, target, axes=axes)[:3]
         tp, fp, fn = (count[1:].float().cpu().numpy() for count in counts)  # without the background
         return {"loss": terms.total.item() * self.share, "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
 

@@ -15,7 +15,7 @@ def test_by_hand() -> None:
     target = torch.tensor([[[[0, 1, -1]]]])
     inputs = LossInputs.from_logits(logits, target)
     torch.testing.assert_close(inputs.probs[0, :, 0, 0], torch.tensor([0.25, 0.75]))
-    torch.testing.assert_close(inputs.probs[0, :, 0, 2], torch.tensor([0.0, 0.0]))  # outside the image
+    torch.testing.assert_close(inputs.probs[0, :, 0, 2], torch.tensor([0.0, 0.0]))  # no reference
     assert inputs.target_onehot.tolist() == [[[[1, 0, 0]], [[0, 1, 0]]]]
     assert inputs.dtm is None
     assert inputs.class_weights is None

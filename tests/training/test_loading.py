@@ -104,6 +104,17 @@ def test_the_last_places_of_a_batch_hold_foreground(trainer: nnUNetTrainerGSL) -
     assert not has_foreground[:, :2].all(0).any()
 
 
+def test_beyond_the_image_is_background_unless_it_is_to_be_marked(trainer: nnUNetTrainerGSL) -> None:
+    batches, marking = make_batches(trainer), make_batches(trainer)
+    marking.mark_outside = True
+    for batch, marked in zip(first_batches(batches, 4), first_batches(marking, 4), strict=True):
+        outside = marked["target"] == OUTSIDE
+        assert outside.any()
+        assert not batch["target"][outside].any()
+        assert torch.equal(batch["target"][~outside], marked["target"][~outside])
+        assert not batch["dtm"][outside.expand_as(batch["dtm"])].any()
+
+
 @pytest.mark.parametrize(("place", "oversampled"), [(0, 0.0), (2, 1.0)])
 def test_examples_are_those_of_nnunets_own_loader(
     trainer: nnUNetTrainerGSL, place: int, oversampled: float
@@ -128,9 +139,7 @@ def test_examples_are_those_of_nnunets_own_loader(
         expected = stock.generate_train_batch()
         assert batch["keys"] == list(expected["keys"])
         torch.testing.assert_close(batch["data"], expected["data"], rtol=1e-5, atol=1e-5)
-        inside = batch["target"] != OUTSIDE
-        assert torch.equal(batch["target"][inside], expected["target"][inside].to(batch["target"].dtype))
-        assert not expected["target"][~inside].any()
+        assert torch.equal(batch["target"], expected["target"].to(batch["target"].dtype))
 
 
 @pytest.mark.slow
@@ -195,6 +204,7 @@ def test_slices_of_a_case_are_loaded_without_their_axis(trainer: nnUNetTrainerGS
         transforms=carry_maps(by_fixed_algorithms(transforms), None, spacing_mm=(1.0, 1.0)),
         seed=[1],
     )
+    batches.mark_outside = True
     for batch in first_batches(batches, 8):
         assert batch["data"].shape[2:] == batch["target"].shape[2:] == batch["dtm"].shape[2:] == (20, 16)
         assert (batch["dtm"][(batch["target"] == OUTSIDE).expand_as(batch["dtm"])] == 0).all()

@@ -1,4 +1,4 @@
-"""Voxels outside the image, a negative label in the target, count nothing in any loss."""
+"""Voxels without a reference, a negative label in the target, count nothing in any loss."""
 
 import pytest
 import torch
