@@ -178,6 +178,7 @@ def test_what_is_not_read_makes_no_difference(
     ours.transforms = carry_maps(nnunet_transforms(trainer), None, spacing_mm=spacing_mm)
     whole = make_batches(trainer, places=(0,))
     whole.transforms = Augmentation([])
+    ours.mark_outside = whole.mark_outside = True
     resampled = 0
     for number in range(12):
         batch, loaded = ours[number], whole[number]
