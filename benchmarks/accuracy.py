@@ -1,12 +1,13 @@
-"""What our training is worth beside stock nnU-Net's: same folds, network, patch, optimiser and number of steps.
+"""What our faster training step is worth: the same training with stock nnU-Net's trainer, and with ours.
 
     make bench-accuracy RAW=/data/Task04_Hippocampus
     .venv-bench/bin/python -m benchmarks.accuracy FOLDER [--folds 0 1] [--workspace FOLDER] [OVERRIDE ...]
 
-Trains the folds of the hippocampus task on the CPU with `nnUNetTrainer` and with ours, both with Dice-CE on the same
-preprocessed data, and measures the held-out predictions. Loader, augmentation, loss, step and prediction are each
-one's own. What is finished is kept: a call that was interrupted goes on. Writes accuracy.json and README.md to
-results/bench/accuracy, from all folds that are finished. A fold takes about a quarter of an hour on two cores.
+Trains the folds of the hippocampus task on the CPU with `nnUNetTrainer` and with ours, both with Dice-CE, from the same
+weights on the same batches, and measures the held-out predictions. What is each one's own is what makes a step of ours
+faster: precision, and how the loss is computed. What is finished is kept: a call that was interrupted goes on. Writes
+accuracy.json and README.md to results/bench/accuracy, from all folds that are finished. A fold takes about a quarter of
+an hour on two cores.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +39,16 @@ from gsl_experiments.provenance import collect
 from gsl_experiments.statistics import compare_paired
 from gsl_experiments.training import fold as fold_on_disk
 
-# Where the hippocampus configuration's Dice-CE differs from what nnU-Net's trainer has: its cross entropy is a mean
-# over voxels, its plans say over what the Dice is taken, it clips gradients, has initial weights of its own, and lets
-# the learning rate fall to 0. With a constant one the last steps move the Dice of a fold by 0.02.
-DICE_CE_AS_NNUNET = [
+# Where the hippocampus configuration differs from what nnU-Net's trainer does: it clips gradients and lets the learning
+# rate fall to 0. With a constant one the last steps move the Dice of a fold by 0.02. Batches are the same in each run
+# only without the augmentation's choice of an algorithm by the clock.
+SETTINGS = [
     "loss=dice_ce",
     "training.ce_scale=voxel",
-    "training.batch_dice=planned",
     "training.gradient_clip=12",
     "training.initialization=nnunet",
     "training.lr_schedule=poly",
+    "deterministic=true",
 ]
 METRICS = {
     "dice": "Dice",
@@ -62,7 +64,7 @@ def configuration(raw: Path, workspace: Path, overrides: Sequence[str] = ()) -> 
     """Return the configuration that both contestants train with, its folders below `workspace`."""
     paths = [f"paths.{name}={workspace / name}" for name in ("raw", "preprocessed", "results", "tables")]
     data = ["dataset=hippocampus", f"dataset.raw={raw}", "gpus=0"]
-    cfg = compose([*data, *paths, *DICE_CE_AS_NNUNET, *overrides])
+    cfg = compose([*data, *paths, *SETTINGS, *overrides])
     configure_nnunet(cfg)
     return cfg
 
@@ -96,20 +98,24 @@ def fold_folder(cfg: DictConfig, contestant: str, fold: int) -> Path:
 
 
 def _train_stock(cfg: DictConfig, fold: int) -> None:
-    """Train and predict with nnU-Net's own trainer; from the configuration it has plans, optimiser and steps."""
+    """Train and predict with nnU-Net's own trainer, from the weights and on the batches that ours has."""
     import torch
     from hydra.utils import instantiate
     from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    from gsl_experiments.losses import LossInputs
     from gsl_experiments.training.experiment import write_experiment_plans
+    from gsl_experiments.training.trainer import nnUNetTrainerGSL
 
-    torch.manual_seed(fold)
-    np.random.seed(fold)  # noqa: NPY002 - nnU-Net's loader draws from it
-    os.environ["nnUNet_n_proc_DA"] = "0"  # in the foreground, as ours loads on two cores
     plans = write_experiment_plans(cfg) | {"continue_training": False}
     dataset_json = json.loads((preprocessed_folder(cfg) / "dataset.json").read_text())
-    trainer = nnUNetTrainer(plans, cfg.configuration, fold, dataset_json, torch.device("cpu"))
+    twin, trainer = (
+        kind(deepcopy(plans), cfg.configuration, fold, dataset_json, torch.device("cpu"))
+        for kind in (nnUNetTrainerGSL, nnUNetTrainer)
+    )
+    os.environ["nnUNet_n_proc_DA"] = "0"  # load in the foreground
+    twin.initialize()
 
     def configure_optimizers() -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         optimizer = instantiate(cfg.training.optimizer)(trainer.network.parameters())
@@ -120,6 +126,10 @@ def _train_stock(cfg: DictConfig, fold: int) -> None:
     trainer.num_epochs = cfg.training.epochs
     trainer.num_iterations_per_epoch = cfg.training.iterations_per_epoch
     trainer.num_val_iterations_per_epoch = cfg.training.val_iterations_per_epoch
+    trainer.initialize()
+    trainer.network.load_state_dict(twin.network.state_dict())
+    trainer.loss = lambda logits, target: twin.loss.region(LossInputs.from_logits(logits, target))
+    trainer.get_dataloaders = twin.get_dataloaders
     trainer.run_training()
     trainer.perform_actual_validation()
 
@@ -128,12 +138,16 @@ def measure(cfg: DictConfig, fold: int) -> tuple[pd.DataFrame, dict[str, float]]
     """Train a fold with both, and return a row a held-out case, region and contestant, and each one's seconds.
 
     Raises:
-        DisagreementError: the two did not have the same learning rate in every epoch.
+        DisagreementError: the two did not have the same learning rates, or not the same loss in their first epoch, as
+            they must with the same weights and batches.
     """
     folders = {contestant: train_fold(cfg, contestant, fold) for contestant in (STOCK, OURS)}
     logs = {contestant: _log(folder) for contestant, folder in folders.items()}
     if not np.allclose(logs[OURS]["lrs"], logs[STOCK]["lrs"], rtol=1e-6):
         raise DisagreementError(f"fold {fold}: the two learning rates differ")
+    ours, stock = (logs[name]["train_losses"][0] for name in (OURS, STOCK))
+    if not np.isclose(ours, stock, rtol=0.02):
+        raise DisagreementError(f"fold {fold}: the losses of the first epoch are {ours:.4f} and {stock:.4f}")
     preprocessed = preprocessed_folder(cfg)
     regions = evaluation_regions(json.loads((preprocessed / "dataset.json").read_text()))
     references = preprocessed / "gt_segmentations"
@@ -218,10 +232,10 @@ Written by `make bench-accuracy RAW=/data/Task04_Hippocampus{extra}` from the JS
 ours on a CPU takes less time than stock `nnUNetTrainer`'s ([page](../README.md)). Is what it trains as good?
 
 Task04_Hippocampus, folds {folds}: {cases} held-out cases, {steps} steps of {batch} patches each. The two share
-preprocessed data, folds, network, patch, initialisation, optimiser, learning rate ({lr_schedule}), clipping and number
-of steps, and train with Dice-CE. All else is each one's own: loader and augmentation, random numbers, the form of the
-loss (nnU-Net's Dice leaves the background out, does not square its denominator, and takes a patch's padding for
-background), precision (nnU-Net float32; ours bfloat16 where the processor has it) and prediction.
+network, initial weights, batches, equation of the loss (Dice-CE), optimiser, learning rate ({lr_schedule}), clipping
+and number of steps. Each one's own are the trainer's step, how the loss is computed (stock is given it in plain
+PyTorch), precision (nnU-Net float32; ours bfloat16 where the processor has it) and the prediction. With weights and
+batches of its own, two trainings of either trainer differ by more than the two steps do.
 
 As accurate as stock means: in each region the whole interval of the difference in Dice over folds lies above
 -{margin}. Found: {verdict}.

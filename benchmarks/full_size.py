@@ -100,7 +100,7 @@ class Case:
         for file in (*self.images, self.label):
             scan_file(file, is_label=file == self.label)
 
-    def fingerprint(self) -> None:
+    def stock_fingerprint(self) -> None:
         """nnU-Net's analysis of a case."""
         from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
             DatasetFingerprintExtractor,
@@ -110,6 +110,13 @@ class Case:
         images = [str(image) for image in self.images]
         DatasetFingerprintExtractor.analyze_case(images, str(self.label), SimpleITKIO, 10**6)
 
+    def fingerprint(self) -> None:
+        """The same with this package's crop."""
+        from gsl_experiments.preprocessing.cropping import lean_crop
+
+        with lean_crop():
+            self.stock_fingerprint()
+
     def stock(self) -> None:
         """Stock nnU-Net: read, crop, normalise, resample, write."""
         from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
@@ -117,10 +124,12 @@ class Case:
         self._run_case(ConfigurationManager, self.folder / "stock")
 
     def image(self) -> None:
-        """The same with this package's resampling."""
+        """The same with this package's crop and resampling."""
+        from gsl_experiments.preprocessing.cropping import lean_crop
         from gsl_experiments.preprocessing.resampling import LeanConfiguration
 
-        self._run_case(LeanConfiguration, self.preprocessed)
+        with lean_crop():
+            self._run_case(LeanConfiguration, self.preprocessed)
 
     def _run_case(self, configuration: Callable[[dict[str, Any]], Any], folder: Path) -> None:
         from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
@@ -163,8 +172,14 @@ class Case:
         )
 
 
-STEPS = {"check": Case.check, "fingerprint": Case.fingerprint, "stock": Case.stock, "image": Case.image}
-STEPS |= {"maps": Case.maps}
+STEPS = {
+    "check": Case.check,
+    "stock, fingerprint": Case.stock_fingerprint,
+    "fingerprint": Case.fingerprint,
+    "stock, image": Case.stock,
+    "image": Case.image,
+    "maps": Case.maps,
+}
 
 
 def measure(name: str, step: str, folder: Path) -> dict[str, float]:

@@ -354,7 +354,7 @@ class TestAccuracy:
 
     @pytest.mark.slow
     def test_a_fold_of_both(self, configure: Configure, tmp_path: Path) -> None:
-        cfg = configure(*accuracy.DICE_CE_AS_NNUNET, "suffix=accuracy")
+        cfg = configure(*accuracy.SETTINGS, "suffix=accuracy")
         assert accuracy.report(cfg, tmp_path) is None
         folders = [accuracy.train_fold(cfg, name, 0) for name in (accuracy.STOCK, accuracy.OURS)]
         finished = {file: file.stat().st_mtime_ns for folder in folders for file in folder.rglob("*.nii.gz")}
