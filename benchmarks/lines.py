@@ -109,9 +109,9 @@ LINES: dict[str, Line] = {
         ),
     ),
     "preprocessing": Line(
-        "Preprocessing ten cases of BraTS, maps included, from the command to its end",
+        "Preprocessing six cases of BraTS, maps included, from the command to its end",
         "preprocessing_time",
-        targets=(Target("10 MR of 160 x 192 x 152, 2 processes", 1.25, ("nnU-Net",)),),
+        targets=(Target("6 MR of 160 x 192 x 152, 2 processes", 1.25, ("nnU-Net",)),),
     ),
     "lits_loader": Line(
         "Loading at the paper's patch for LiTS, one core", "loader_example", {"batches": 3, "repetitions": 3}

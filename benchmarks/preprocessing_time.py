@@ -40,7 +40,7 @@ MR_SIZE, CT_SIZE = (160, 192, 152), (256, 256, 80)  # x, y, z
 
 
 def measure(
-    *, cases: int = 10, size: tuple[int, ...] = MR_SIZE, processes: int = 2, repetitions: int = 2
+    *, cases: int = 6, size: tuple[int, ...] = MR_SIZE, processes: int = 2, repetitions: int = 2
 ) -> list[Row]:
     """Time both on synthetic MR of four channels, about as large as a brain of BraTS without its margin.
 
