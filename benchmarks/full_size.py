@@ -187,6 +187,11 @@ def measure(name: str, step: str, folder: Path) -> dict[str, float]:
     import nnunetv2.preprocessing.preprocessors.default_preprocessor  # noqa: F401 - imports are not measured
     import torch
 
+    from gsl_experiments.distance import each_signed_distance_map
+
+    list(
+        each_signed_distance_map(np.eye(3, dtype=np.int16)[None], 2, (1.0,) * 3)
+    )  # nor is loading compiled code
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     started = time.process_time()
