@@ -289,8 +289,8 @@ def render(result: dict[str, Any]) -> str:
         table([header, *lines]),
         "Differences of the folds' means:",
         table([["region", "metric", *(f"fold {fold}" for fold in folds)], *by_fold]),
-        "Minutes of training, with loading and online validation. One training ran after the other: other work of the "
-        "machine slowed one of the two only.",
+        "Minutes of training, with loading and online validation. Not taken in turns: what else the machine did then, "
+        "another of these trainings for instance, slowed one of the two only.",
         table([["fold", "nnU-Net", "ours", "ours / nnU-Net"], *seconds]),
         f"{result['machine']['processor']}, {result['machine']['cores']} cores, "
         + ", ".join(f"{name} {packages[name]}" for name in ("nnunetv2", "torch"))
