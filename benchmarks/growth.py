@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.apart import Apart
 from benchmarks.turns import OURS, STOCK, Row, in_turns, missing_modules, peak_mb
 
 SCIPY, SURFACE_DISTANCE = "SciPy", "surface-distance"
@@ -70,7 +71,7 @@ def measure(
                 own[name] = {"contestant": contestant, "x": side**3 if by_size else point}
         timed = in_turns(wanted.title, work, repetitions=repetitions or wanted.repetitions)
         for name, call in work.items():
-            own[name]["peak_mb"] = peak_mb(call)
+            own[name]["peak_mb"] = call.peak_mb() if isinstance(call, Apart) else peak_mb(call)
     return [row | shared | own[row["contestant"]] for row in timed]
 
 
@@ -140,12 +141,14 @@ def metrics(side: int, classes: int) -> Iterator[Contestants]:
 @contextmanager
 def loader(side: int, classes: int) -> Iterator[Contestants]:
     """Batches with maps and nnU-Net's augmentation, and those of nnU-Net's loader without maps."""
-    from benchmarks.loader_example import loaders_of, one_thread
+    from benchmarks.loader_example import loaders_of
 
-    with one_thread(), tempfile.TemporaryDirectory() as folder:
-        yield loaders_of(
+    with tempfile.TemporaryDirectory() as folder:
+        example = loaders_of(
             Path(folder), (side,) * 3, classes, channels=1, batch_size=BATCH, batches=LOADED_BATCHES
         )
+        with example as loaders:
+            yield loaders
 
 
 CURVES: dict[str, Curve] = {

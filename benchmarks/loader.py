@@ -13,10 +13,9 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +33,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from benchmarks.loader_example import (
     OVERSAMPLE,
     ROTATION,
+    loading_apart,
     one_thread,
     oversampled,
     same_draws,
@@ -86,16 +86,12 @@ def measure(
             f"{STOCK}, maps carried naively": loading.naive(naive_maps),
         }
         _check_batches({name: next(stream) for name, stream in streams.items()})
-
-        def load(stream: Iterator[Any]) -> Callable[[], None]:
-            return lambda: [None for _ in islice(stream, batches)] and None
-
         size = " x ".join(map(str, loading.patch))
         line = (
             f"{batches} batches of {BATCH} x {size}, {loading.channels} channels, {loading.classes} classes"
         )
-        contestants = {name: load(stream) for name, stream in streams.items()}
-        rows = in_turns(line, contestants, repetitions=repetitions)
+        with loading_apart(streams, batches) as contestants:
+            rows = in_turns(line, contestants, repetitions=repetitions)
     return seconds_a_batch(rows, batches)
 
 

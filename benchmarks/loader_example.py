@@ -6,7 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,18 @@ from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnU
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from benchmarks.apart import Apart, apart
 from benchmarks.dtm import nested_labels
 from benchmarks.turns import OURS, STOCK, Row, in_turns
 from gsl_experiments.distance import each_signed_distance_map
 from gsl_experiments.preprocessing.maps import maps_folder, write_maps
-from gsl_experiments.training.dataloading import MapDataset, PatchBatches, load_batches, seed_everything
+from gsl_experiments.training.dataloading import (
+    MapDataset,
+    PatchBatches,
+    keep_freed_memory,
+    load_batches,
+    seed_everything,
+)
 from gsl_experiments.training.transforms import carry_maps
 
 CASES = 2
@@ -38,15 +45,16 @@ BATCH = 2
 def measure(
     *, setting: tuple[Sequence[int], int, int] = LITS, batches: int = 4, repetitions: int = 3
 ) -> list[Row]:
-    """Time loading in one thread, as each background process of a training does; `value` is seconds a batch."""
+    """Time loading in processes with one thread, as those of a training are; `value` is seconds a batch."""
     patch, classes, channels = setting
     size = " x ".join(str(n) for n in patch)
     line = f"{batches} batches of {BATCH} x {size}, {channels} channels, {classes} classes"
-    with one_thread(), tempfile.TemporaryDirectory() as folder:
-        loaders = loaders_of(
+    with tempfile.TemporaryDirectory() as folder:
+        example = loaders_of(
             Path(folder), patch, classes, channels=channels, batch_size=BATCH, batches=batches
         )
-        rows = in_turns(line, loaders, repetitions=repetitions)
+        with example as loaders:
+            rows = in_turns(line, loaders, repetitions=repetitions)
     return seconds_a_batch(rows, batches)
 
 
@@ -66,16 +74,27 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
 def loaders_of(
     folder: Path, patch: Sequence[int], classes: int, *, channels: int, batch_size: int, batches: int
-) -> Mapping[str, Callable[[], Any]]:
-    """Write cases and return the loaders: each call loads some batches in the foreground, ours with maps."""
-    streams = streams_of(folder, patch, classes, channels=channels, batch_size=batch_size, processes=0)
+) -> Iterator[Mapping[str, Apart]]:
+    """Write cases and give each loader a process with one thread: each call loads some batches, ours with maps."""
+    with one_thread():
+        streams = streams_of(folder, patch, classes, channels=channels, batch_size=batch_size, processes=0)
+        with loading_apart(streams, batches) as loaders:
+            yield loaders
 
-    def load(name: str) -> Callable[[], Any]:
-        return lambda: [next(streams[name]) for _ in range(batches)]
 
-    return {name: load(name) for name in streams}
+@contextmanager
+def loading_apart(streams: Mapping[str, Iterator[Any]], batches: int) -> Iterator[Mapping[str, Apart]]:
+    """Give each stream of batches a process, ours with the memory of a training's; each call loads some batches."""
+
+    def load(stream: Iterator[Any]) -> Callable[[], None]:
+        return lambda: [None for _ in islice(stream, batches)] and None
+
+    first = {name: keep_freed_memory for name in streams if name.startswith(OURS)}
+    with apart({name: load(stream) for name, stream in streams.items()}, first) as loaders:
+        yield loaders
 
 
 def streams_of(

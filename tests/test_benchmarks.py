@@ -28,6 +28,7 @@ from benchmarks import (
     training_step,
     turns,
 )
+from benchmarks.apart import apart
 from benchmarks.lines import GROWTH, LINES, Line, Target
 from benchmarks.turns import DisagreementError, in_turns, missing_row
 from gsl_experiments.gpu_check.blocks import Row
@@ -38,6 +39,31 @@ Configure = Callable[..., DictConfig]
 
 def row(contestant: str, *seconds: float, line: str = "work", **more: Any) -> turns.Row:
     return {"line": line, "contestant": contestant, "seconds": list(seconds)} | more
+
+
+class TestApart:
+    def test_works_in_its_own_process_and_keeps_its_state_there(self) -> None:
+        calls: list[str] = []
+
+        def work() -> None:
+            assert calls[0] == "first"
+            calls.append("work")
+            if len(calls) == 4:
+                raise ValueError(f"{len(calls)} calls")
+
+        with apart({"a": work}, {"a": lambda: calls.append("first")}) as contestants:
+            contestants["a"]()
+            contestants["a"]()
+            with pytest.raises(ValueError, match="4 calls"):
+                contestants["a"]()
+            process = contestants["a"].process
+            assert process.is_alive()
+        assert not process.is_alive()
+        assert calls == []
+
+    def test_peak_memory_is_that_of_the_process(self) -> None:
+        with apart({"a": lambda: np.ones(5_000_000)}, {}) as contestants:
+            assert contestants["a"].peak_mb() == pytest.approx(40, abs=4)
 
 
 def result(*rows: turns.Row, failure: str | None = None) -> dict[str, Any]:
@@ -126,6 +152,8 @@ class TestLines:
         assert [r["contestant"] for r in rows] == ["gsl_experiments", "nnU-Net"]
         assert [r["value"] for r in rows] == [r["seconds"][0] / 2 for r in rows]
 
+    # A thread of nnU-Net's loader may fail when the loader is ended: its process has gone, and what it was sent too.
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
     def test_steps_and_epochs_of_a_gpu_on_the_cpu(self) -> None:
         tiny = Setting(1, 2, 2, (16, 16, 16), 4, (1.0, 1.0, 1.0))
         rows = gpu_epoch.measure(device="cpu", setting=tiny, steps=1, repetitions=1)

@@ -7,10 +7,12 @@ however many processes a batch is shared; and a training goes on from any batch 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from gsl_experiments.preprocessing.maps import maps_folder, open_maps
 from gsl_experiments.training.interruption import ignore_signals
 from gsl_experiments.training.resampled_labels import OUTSIDE
 from gsl_experiments.training.transforms import Augmentation
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 class MapDataset(nnUNetDatasetBlosc2):
@@ -229,6 +233,19 @@ def _prepare_worker(worker: int) -> None:
     """Keep to one thread, and leave signals to the trainer, which needs batches until it has finished its step."""
     ignore_signals()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Have this process use freed memory again, where glibc would return each large array's to the system.
+
+    The system fills what it gives with zeros, page by page: a third of the time of loading an example of 192^3 voxels.
+    The process then holds for good the most that it needed at a time.
+    """
+    with suppress(OSError, TypeError, AttributeError):  # another C library has no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,5 +1,7 @@
 """Batches are a function of the seed and their number; their examples are nnU-Net's."""
 
+import platform
+import resource
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -64,6 +66,27 @@ def test_batches_do_not_depend_on_how_many_processes_load_them(
 ) -> None:
     batches = make_batches(trainer)
     assert_same(first_batches(batches), first_batches(batches, processes=processes))
+
+
+class FreesMemory:
+    """An example says by how much allocating and freeing 64 MB has enlarged its process."""
+
+    def __getitem__(self, number: int) -> float:
+        before = held_mb()
+        np.ones(8_000_000)
+        return held_mb() - before
+
+
+def held_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives large arrays back")
+@pytest.mark.parametrize(("processes", "kept"), [(0, 0), (1, 64)])
+def test_a_loading_process_keeps_what_it_frees(processes: int, kept: float) -> None:
+    examples = load_batches(FreesMemory(), first=0, processes=processes, pin_memory=False)  # type: ignore[arg-type]
+    assert next(examples) == pytest.approx(kept, abs=6)
 
 
 def test_loading_goes_on_from_any_batch(trainer: nnUNetTrainerGSL) -> None:
