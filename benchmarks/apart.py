@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.turns import peak_mb
 
-TIME, PEAK = "time", "peak"  # what a process is asked for
+WORK, PEAK = "work", "peak"  # what a process is asked for
 
 
 class Apart:
-    """Work that is done in a fork of this process each time it is called; what it returns stays there.
+    """Work that each call has done in a fork of this process, one for all calls; what it returns stays there.
 
     Args:
-        work: done by calls.
-        first: done once, before all else.
+        work: what a call has done.
+        first: what the process does before all else.
     """
 
     def __init__(self, work: Callable[[], Any], first: Callable[[], Any] | None = None) -> None:
         context = get_context("fork")
-        self.requests, answers = context.Pipe()
-        self.process = context.Process(target=_answer, args=(answers, work, first), daemon=True)
+        self.requests, theirs = context.Pipe()
+        self.process = context.Process(target=_answer, args=(theirs, self.requests, work, first), daemon=True)
         self.process.start()
-        answers.close()
+        theirs.close()
 
     def __call__(self) -> None:
-        """Work."""
-        self._ask(TIME)
+        """Work.
+
+        Raises:
+            Exception: that of the work.
+            RuntimeError: the process has ended.
+        """
+        self._ask(WORK)
 
     def peak_mb(self) -> float | None:
         """Work, and return the most memory held beyond what the process held before; None if not on Linux."""
@@ -42,8 +47,12 @@ class Apart:
         self.process.join()
 
     def _ask(self, request: str) -> Any:
-        self.requests.send(request)
-        found = self.requests.recv()
+        try:
+            self.requests.send(request)
+            found = self.requests.recv()
+        except (EOFError, ConnectionError) as error:
+            self.process.join()
+            raise RuntimeError(f"a contestant's process ended with status {self.process.exitcode}") from error
         if isinstance(found, Exception):
             raise found
         return found
@@ -67,13 +76,22 @@ def apart(
             process.end()
 
 
-def _answer(requests: Connection, work: Callable[[], Any], first: Callable[[], Any] | None) -> None:
+def _answer(
+    requests: Connection, of_parent: Connection, work: Callable[[], Any], first: Callable[[], Any] | None
+) -> None:
+    of_parent.close()  # so that the parent's end ends this process
     if first is not None:
         first()
-    while True:
-        request = requests.recv()
-        try:
-            answer = peak_mb(work) if request == PEAK else work() and None
-        except Exception as error:
-            answer = error
-        requests.send(answer)
+    with suppress(EOFError):
+        while True:
+            requests.send(_done(work, requests.recv()))
+
+
+def _done(work: Callable[[], Any], request: str) -> float | Exception | None:
+    try:
+        if request == PEAK:
+            return peak_mb(work)
+        work()
+    except Exception as error:
+        return error
+    return None

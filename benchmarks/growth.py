@@ -54,7 +54,7 @@ def measure(
 ) -> list[Row]:
     """Measure a curve; a row has the point's size as `x`, in voxels, classes or regions.
 
-    All points take turns, as the contestants do: a machine that turns slower meanwhile bends no curve.
+    All points take turns, as the contestants do: a machine that turns slower meanwhile bends the curve less.
     """
     wanted = CURVES[curve]
     by_size = wanted.grows == "voxels"

@@ -109,7 +109,7 @@ LINES: dict[str, Line] = {
         ),
     ),
     "preprocessing": Line(
-        "Preprocessing six cases of BraTS, maps included, from the command to its end",
+        "Preprocessing six synthetic MR cases of four channels, maps included, from the command to its end",
         "preprocessing_time",
         targets=(Target("6 MR of 160 x 192 x 152, 2 processes", 1.25, ("nnU-Net",)),),
     ),

@@ -26,6 +26,7 @@ SIZES: dict[str, tuple[str, int, int, tuple[int, ...], tuple[float, ...], tuple[
     "ct_up": (CT, 1, 2, (60, 256, 256), (5.0, 0.9, 0.9), (1.5, 0.77, 0.77)),
     "ct_same": (CT, 1, 2, (120, 256, 256), (1.0, 0.8, 0.8), (1.0, 0.8, 0.8)),
     "ct_separate_z": (CT, 1, 2, (60, 256, 256), (5.0, 0.9, 0.9), (4.0, 0.77, 0.77)),
+    "ct_checkered": (CT, 1, 2, (160, 512, 512), (1.0, 0.8, 0.8), (1.0, 0.8, 0.8)),
     "ct_many_classes": (CT, 1, 12, (100, 200, 200), (2.0, 0.9, 0.9), (1.5, 0.8, 0.8)),
     "mr_same": (MR, 4, 4, (155, 240, 240), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
     "mr_resampled": (MR, 4, 4, (120, 160, 160), (1.2, 1.0, 1.0), (1.0, 1.0, 1.0)),
@@ -55,6 +56,8 @@ def _write_case(name: str, folder: Path) -> None:
     for channel in range(channels):
         image = rng.integers(-900, 400, shape, dtype=np.int16)
         image[radius > 1.3] = 0
+        if name == "ct_checkered":  # no image has more parts of zeros, which the crop tells apart
+            image[sum(np.ogrid[tuple(slice(n) for n in shape)]) % 2 == 0] = 0
         _write(image, spacing, folder / f"case_{channel:04d}.nii")
     label = np.zeros(shape, dtype=np.uint8)
     for k in range(1, classes):

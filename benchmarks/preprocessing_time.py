@@ -37,10 +37,16 @@ SCRIPTS_OF_NNUNET = Path(nnunetv2.__file__).parents[4] / "bin"
 SCRIPT = Path(__file__).parent.parent / "scripts" / "preprocess.py"
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MR_SIZE, CT_SIZE = (160, 192, 152), (256, 256, 80)  # x, y, z
+CASES, PROCESSES = 6, 2
+
+
+def line_of(cases: int, size: tuple[int, ...], processes: int) -> str:
+    """Return the `line` of the rows of `measure`."""
+    return f"{cases} MR of {' x '.join(map(str, size))}, {processes} processes"
 
 
 def measure(
-    *, cases: int = 6, size: tuple[int, ...] = MR_SIZE, processes: int = 2, repetitions: int = 2
+    *, cases: int = CASES, size: tuple[int, ...] = MR_SIZE, processes: int = PROCESSES, repetitions: int = 2
 ) -> list[Row]:
     """Time both on synthetic MR of four channels, about as large as a brain of BraTS without its margin.
 
@@ -48,7 +54,6 @@ def measure(
         DisagreementError: an image or a label image that the two have preprocessed differs.
     """
     _adopt_orphans()
-    line = f"{cases} MR of {' x '.join(map(str, size))}, {processes} processes"
     with TemporaryDirectory() as name:
         raw = Path(name) / "nnUNet_raw" / "Dataset902_MR"
         write_phantom_brats(Path(name) / "mr", cases=cases, size=size, absent_enhancing_fraction=0.0)
@@ -60,7 +65,7 @@ def measure(
             (ours if contestant == OURS else stock)(raw, made[contestant], processes)
 
         contestants = {OURS: lambda: call(OURS), STOCK: lambda: call(STOCK)}
-        rows = in_turns(line, contestants, repetitions=repetitions, warmups=0)
+        rows = in_turns(line_of(cases, size, processes), contestants, repetitions=repetitions, warmups=0)
         _compare(made[OURS] / raw.name, made[STOCK] / raw.name)
     return rows
 

@@ -1,4 +1,4 @@
-"""Contestants that take turns in one process, and the rows that every benchmark returns."""
+"""Contestants that take turns, and the rows that every benchmark returns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def in_turns(
 
     Args:
         line: the work that all do.
-        contestants: name -> the work.
+        contestants: name -> the work, in the order of every other round.
         repetitions: rounds that count.
         warmups: rounds before them that do not.
         prepare: name -> what that contestant does first in each of its turns; it is not timed.
@@ -43,8 +43,9 @@ def in_turns(
         A row a contestant; the same repetition of two rows was taken side by side.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    names = list(contestants)
     for repetition in range(-warmups, repetitions):
-        for name in sorted(contestants, reverse=repetition % 2 == 1):
+        for name in names[::-1] if repetition % 2 else names:
             gc.collect()
             if prepare:
                 prepare[name]()

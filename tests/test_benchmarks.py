@@ -1,15 +1,21 @@
 """The benchmarks at tiny sizes: lines run, a disagreement is loud, and the page says what was found. No times."""
 
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from waiting import is_alive, wait_for
 
 from benchmarks import (
     accuracy,
@@ -24,6 +30,7 @@ from benchmarks import (
     metrics,
     one_line,
     page,
+    preprocessing_time,
     run,
     training_step,
     turns,
@@ -31,6 +38,7 @@ from benchmarks import (
 from benchmarks.apart import apart
 from benchmarks.lines import GROWTH, LINES, Line, Target
 from benchmarks.turns import DisagreementError, in_turns, missing_row
+from gsl_experiments.errors import UserError
 from gsl_experiments.gpu_check.blocks import Row
 from gsl_experiments.gpu_check.setting import Setting
 
@@ -64,6 +72,23 @@ class TestApart:
     def test_peak_memory_is_that_of_the_process(self) -> None:
         with apart({"a": lambda: np.ones(5_000_000)}, {}) as contestants:
             assert contestants["a"].peak_mb() == pytest.approx(40, abs=4)
+
+    def test_a_process_that_has_ended_is_an_error(self) -> None:
+        with (
+            apart({"a": lambda: os._exit(3)}, {}) as contestants,
+            pytest.raises(RuntimeError, match="status 3"),
+        ):
+            contestants["a"]()
+
+    def test_processes_end_with_the_one_that_started_them(self) -> None:
+        code = (
+            "import os\nfrom benchmarks.apart import Apart\n"
+            "print(*(Apart(lambda: None).process.pid for _ in range(2)), flush=True)\nos._exit(9)"
+        )
+        outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=run.ROOT)
+        assert outcome.returncode == 9
+        first, second = map(int, outcome.stdout.split())
+        wait_for(lambda: not is_alive(first) and not is_alive(second), seconds=20)
 
 
 def result(*rows: turns.Row, failure: str | None = None) -> dict[str, Any]:
@@ -179,11 +204,28 @@ class TestLines:
         assert {r["x"] for r in rows} == ({2, 3} if by_classes else {4096, 8000})
         assert all(r["grows"] == growth.CURVES[name].grows for r in rows)
 
+    def test_points_of_a_curve_take_turns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[tuple[str, int]] = []
+
+        @contextmanager
+        def prepare(side: int, classes: int) -> Iterator[growth.Contestants]:
+            yield {name: partial(calls.append, (name, classes)) for name in ("a", "b")}
+
+        monkeypatch.setitem(growth.CURVES, "turns", growth.Curve("work", "classes", (2, 16), 8, prepare))
+        rows = growth.measure("turns", repetitions=2)
+        points = [("a", 2), ("b", 2), ("a", 16), ("b", 16)]
+        measured_for_memory = points
+        assert calls == points[::-1] + points + points[::-1] + measured_for_memory
+        assert [(r["contestant"], r["x"]) for r in rows] == points
+
     def test_names_of_targets_are_those_of_rows(self) -> None:
         assert [target.row for target in LINES["dtm"].targets[::2]] == [
             dtm.line_of(name, case) for name, case in dtm.CASES.items()
         ]
         assert set(GROWTH) == set(growth.CURVES)
+        size = preprocessing_time.MR_SIZE
+        row = preprocessing_time.line_of(preprocessing_time.CASES, size, preprocessing_time.PROCESSES)
+        assert [target.row for target in LINES["preprocessing"].targets] == [row]
         (step,) = LINES["training_step"].targets
         assert step == Target(training_step.LINE, 0.8, (training_step.STOCK,), ours=training_step.OURS)
         for dataset, steps in gpu_epoch.STEPS.items():
@@ -380,6 +422,26 @@ class TestAccuracy:
         rows = [{"metric": "dice", "over_folds": interval} for interval in intervals]
         assert expected in accuracy.verdict([*rows, {"metric": "asd_mm", "over_folds": (-1, 1)}])
 
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            ({}, None),
+            ({"lrs": [0.01, 0.004]}, "fold 1: the two learning rates differ"),
+            ({"lrs": [0.01]}, "fold 1: the two learning rates differ"),
+            ({"train_losses": [0.9519, 0.5]}, None),  # later losses may differ
+            ({"train_losses": [0.9521, 0.9]}, "fold 1: the losses of the first epoch are 0.9521 and 0.9500"),
+        ],
+    )
+    def test_trainings_that_differ_are_refused(self, changed: dict[str, Any], message: str | None) -> None:
+        log = {"lrs": [0.01, 0.005], "train_losses": [0.95, 0.9]}
+        with nullcontext() if message is None else pytest.raises(DisagreementError, match=message):
+            accuracy.check_logs(1, log | changed, log)
+
+    @pytest.mark.parametrize("override", ["loss=gsl", "training.deep_supervision=true"])
+    def test_what_stock_cannot_be_given_is_refused(self, override: str, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="a region term at one scale"):
+            accuracy.configuration(tmp_path, tmp_path, [override])
+
     @pytest.mark.slow
     def test_a_fold_of_both(self, configure: Configure, tmp_path: Path) -> None:
         cfg = configure(*accuracy.SETTINGS, "suffix=accuracy")
@@ -389,6 +451,8 @@ class TestAccuracy:
         assert len(finished) == 4  # two cases of each
         accuracy.train_fold(cfg, accuracy.STOCK, 0)
         assert all(file.stat().st_mtime_ns == time for file, time in finished.items())
+        with pytest.raises(UserError, match="trained with other settings"):
+            accuracy.train_fold(OmegaConf.merge(cfg, {"seed": 99}), accuracy.STOCK, 0)
         page = accuracy.report(cfg, tmp_path)
         assert page is not None
         assert "folds 0: 2 held-out cases, 4 steps of 2 patches each" in page.read_text()

@@ -19,7 +19,7 @@ class Voxels(NamedTuple):
 
     Attributes:
         probs: P, (..., n), with n voxels.
-        log_probs: log P, finite where P rounds to 0; there any finite number.
+        log_probs: log P, exact also where P rounds to 0; without a reference any finite number.
         target_onehot: T, 0 or 1.
         dtm: D in mm, negative inside; None where there are no maps.
     """

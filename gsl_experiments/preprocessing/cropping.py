@@ -42,15 +42,20 @@ def nonzero_mask(data: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _fill_holes(mask: NDArray[np.bool_]) -> None:
-    """Fill, in place, the background that no path over faces of voxels connects with the border."""
+    """Fill the background that no path over faces of voxels connects with the border.
+
+    In place, because memory is short meanwhile: the labels of the parts alone take four times the mask.
+    """
     boxes = find_objects(mask.view(np.uint8))
     if not boxes:
         return
     box = mask[boxes[0]]
-    parts, count = cc3d.connected_components(~box, connectivity=2 * box.ndim, return_N=True)
+    np.logical_not(box, out=box)
+    parts, count = cc3d.connected_components(box, connectivity=2 * box.ndim, return_N=True)
     is_hole = np.ones(count + 1, dtype=bool)
     for axis in range(box.ndim):
         for end in (0, -1):
             is_hole[parts.take(end, axis=axis)] = False
     is_hole[0] = True  # not a part of the background: the mask itself, which stays
-    box[...] = is_hole[parts]
+    for slice_, parts_of_slice in zip(box, parts, strict=True):
+        slice_[...] = is_hole[parts_of_slice]

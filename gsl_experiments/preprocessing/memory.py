@@ -122,5 +122,8 @@ def case_bytes(size: CaseSize) -> int:
 
 
 def fingerprint_bytes(size: CaseSize) -> int:
-    """Return an upper estimate of the bytes that the fingerprint of a case takes, fitted as :func:`case_bytes`."""
-    return _SMALL + (6 * size.channels + 8) * size.voxels
+    """Return an upper estimate of the bytes that the fingerprint of a case takes, fitted as :func:`case_bytes`.
+
+    The worst case takes 4 bytes a voxel for every image and for the label, and 10 for the crop.
+    """
+    return _SMALL + (6 * size.channels + 12) * size.voxels

@@ -111,7 +111,7 @@ class TestGradients:
     @every_module
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
     @pytest.mark.parametrize(
-        "case", ["ordinary", "absent", "full", "right", "wrong", "padded", "far", "fine", "coarse"]
+        "case", ["ordinary", "absent", "full", "right", "wrong", "zero maps", "far", "fine", "coarse"]
     )
     def test_value_and_gradient_are_finite(self, module: nn.Module, dtype: torch.dtype, case: str) -> None:
         logits, _, target, dtm, weights = random_example(3, spatial=(8, 9), dtype=torch.float32)
@@ -126,7 +126,7 @@ class TestGradients:
             logits = 6e4 * (2 * target - 1)
         elif case == "wrong":
             logits = -6e4 * (2 * target - 1)
-        elif case == "padded":
+        elif case == "zero maps":
             dtm = torch.zeros_like(dtm)
         scale = {"far": 50.0, "fine": 1e-3, "coarse": 10.0}.get(case, 1.0)
         example = Example(logits.to(dtype), logits, target, (scale * dtm).clamp(-500, 500), weights)

@@ -24,7 +24,15 @@ from gsl_experiments.losses import (
     in_pieces,
 )
 
-CASES = ("ordinary", "outside", "wholly outside", "absent", "full", "zero maps", "no maps")
+CASES = (
+    "ordinary",
+    "voxels without reference",
+    "an example without reference",
+    "absent",
+    "full",
+    "zero maps",
+    "no maps",
+)
 WEIGHTS = (0.3, -0.7)  # of the two losses in what is differentiated
 Batch = dict[str, Any]
 
@@ -33,10 +41,10 @@ def batch_of(case: str, *, spatial: tuple[int, ...] = (3, 4, 5), dtype: torch.dt
     example = random_example(0, num_classes=4, spatial=spatial, dtype=dtype)
     target = example.target_onehot.argmax(dim=1, keepdim=True).to(torch.int16)
     dtm: Tensor | None = example.dtm
-    if case == "outside":
+    if case == "voxels without reference":
         target[0, :, :, 1:] = -1
         target[1, :, 0] = -2
-    elif case == "wholly outside":
+    elif case == "an example without reference":
         target[1] = -1
     elif case == "absent":
         target[target == 2] = 0
@@ -122,7 +130,9 @@ def test_by_class(first: str, case: str, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_compiler_takes_whole_functions() -> None:
     compiled = partial(fused_values, compiled=True)
     assert_equal_to_plain(
-        compiled, [DiceCELoss(batch_dice=True), GeneralizedSurfaceLoss()], batch_of("outside")
+        compiled,
+        [DiceCELoss(batch_dice=True), GeneralizedSurfaceLoss()],
+        batch_of("voxels without reference"),
     )
 
 
@@ -130,19 +140,19 @@ def test_the_compiler_takes_whole_functions() -> None:
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # read by torch's tracer
 def test_compiled_to_machine_code() -> None:
     losses = [DiceCELoss(), GeneralizedSurfaceLoss()]
-    assert_equal_to_plain(partial(fused_values, compiled=True), losses, batch_of("outside"))
+    assert_equal_to_plain(partial(fused_values, compiled=True), losses, batch_of("voxels without reference"))
 
 
 @pytest.mark.parametrize("spatial", [(7, 9), (12, 11, 10)])
 def test_batch_dice_and_two_or_three_axes(spatial: tuple[int, ...]) -> None:
     losses = [DiceLoss(batch_dice=True), GeneralizedSurfaceLoss()]
-    assert_equal_to_plain(fused_values, losses, batch_of("outside", spatial=spatial))
+    assert_equal_to_plain(fused_values, losses, batch_of("voxels without reference", spatial=spatial))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_narrow_types(dtype: torch.dtype, autocast: bool) -> None:
-    batch = batch_of("outside", spatial=(16, 16, 16), dtype=torch.float32)
+    batch = batch_of("voxels without reference", spatial=(16, 16, 16), dtype=torch.float32)
     batch["logits"] = batch["logits"].to(dtype)
     batch["dtm"] = 40 * batch["dtm"].half()  # its squares are beyond float16
     losses = [DiceCELoss(), GeneralizedSurfaceLoss()]
@@ -180,7 +190,7 @@ def test_the_loss_in_the_documentation() -> None:
     exec(text.split("class TverskyLoss")[0].rsplit("```python", 1)[1], names)
     exec("class TverskyLoss" + text.split("class TverskyLoss")[1].split("```")[0], names)
     losses = [names["TverskyLoss"](), GeneralizedSurfaceLoss()]
-    assert_equal_to_plain(fused_values, losses, batch_of("outside"))
+    assert_equal_to_plain(fused_values, losses, batch_of("voxels without reference"))
 
 
 class Largest(TorchDispatchMode):
@@ -200,7 +210,7 @@ class Largest(TorchDispatchMode):
 def test_nothing_of_the_size_of_the_patch_is_made_but_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr(in_pieces, "_LARGEST_PIECE", {"cpu": 256})
-    batch = batch_of("outside", spatial=(8, 8, 8))
+    batch = batch_of("voxels without reference", spatial=(8, 8, 8))
     logits = batch["logits"].requires_grad_()
     with Largest() as largest:
         value = sum(fused_values([DiceCELoss(), GeneralizedSurfaceLoss()], **batch))

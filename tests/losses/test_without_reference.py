@@ -10,17 +10,20 @@ from torch.nn.functional import pad
 from gsl_experiments.losses import DiceLoss, LossInputs
 
 
-def padded(tensor: Tensor, value: float) -> Tensor:
+def with_border(tensor: Tensor, value: float) -> Tensor:
+    """The tensor with more voxels around it, all of one value."""
     return pad(tensor, (2, 1, 0, 3), value=value)
 
 
 @every_module
-@pytest.mark.parametrize("outside", [-1, -2])
-def test_a_padded_patch_has_the_loss_and_gradient_of_the_image_in_it(module: nn.Module, outside: int) -> None:
+@pytest.mark.parametrize("negative", [-1, -2])
+def test_voxels_without_a_reference_change_neither_loss_nor_gradient(
+    module: nn.Module, negative: int
+) -> None:
     example = random_example(3, spatial=(4, 5))
     labels = example.target_onehot.argmax(dim=1, keepdim=True)
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(padded(example.logits, 0).shape, generator=generator, dtype=torch.float64)
+    noise = torch.randn(with_border(example.logits, 0).shape, generator=generator, dtype=torch.float64)
 
     def loss_and_gradient(logits: Tensor, target: Tensor, dtm: Tensor) -> tuple[Tensor, Tensor]:
         logits = logits.clone().requires_grad_()
@@ -31,15 +34,19 @@ def test_a_padded_patch_has_the_loss_and_gradient_of_the_image_in_it(module: nn.
         return value, logits.grad
 
     alone, gradient = loss_and_gradient(example.logits, labels, example.dtm)
-    in_padding = torch.where(padded(torch.ones_like(example.logits), 0) > 0, padded(example.logits, 0), noise)
-    # whatever the network says out there, and whatever a map holds there
-    value, padded_gradient = loss_and_gradient(in_padding, padded(labels, outside), padded(example.dtm, 7.0))
+    all_logits = torch.where(
+        with_border(torch.ones_like(example.logits), 0) > 0, with_border(example.logits, 0), noise
+    )
+    # whatever the network says and a map holds where there is no reference
+    value, gradient_of_all = loss_and_gradient(
+        all_logits, with_border(labels, negative), with_border(example.dtm, 7.0)
+    )
     torch.testing.assert_close(value, alone)
-    torch.testing.assert_close(padded_gradient, padded(gradient, 0.0))
+    torch.testing.assert_close(gradient_of_all, with_border(gradient, 0.0))
 
 
 @every_module
-def test_a_patch_wholly_outside_has_no_gradient(module: nn.Module) -> None:
+def test_a_patch_without_a_reference_has_no_gradient(module: nn.Module) -> None:
     example = random_example(4, spatial=(4, 5))
     logits = example.logits.clone().requires_grad_()
     target = torch.full_like(example.target_onehot[:, :1], -2, dtype=torch.int64)

@@ -170,7 +170,7 @@ def test_what_is_larger_and_what_has_more_channels_takes_more() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ct_down", "ct_same"])
+@pytest.mark.parametrize("name", ["ct_down", "ct_same", "ct_checkered"])
 def test_a_real_case_stays_below_its_estimate_but_not_far(name: str) -> None:
     """Peaks are measured in a process of its own for the fingerprint and for the case."""
     call = [sys.executable, "-m", "benchmarks.memory_estimate", name]

@@ -22,6 +22,7 @@ from gsl_experiments.training.transforms import Augmentation, by_fixed_algorithm
 
 Configure = Callable[..., DictConfig]
 INITIAL, FINAL = (30, 36, 30), (16, 24, 16)
+Scales = list[list[float]] | None
 
 
 @pytest.fixture
@@ -29,17 +30,28 @@ def trainer(configure: Configure) -> nnUNetTrainerGSL:
     return make_trainer(configure("loss=gsl", "suffix=loading"))
 
 
-def nnunet_transforms(trainer: nnUNetTrainerGSL) -> Any:
+def nnunet_transforms(trainer: nnUNetTrainerGSL, scales: Scales = None) -> Any:
     rotation, dummy_2d, _, mirror = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     return by_fixed_algorithms(
         trainer.get_training_transforms(
-            FINAL, rotation, None, mirror, dummy_2d, use_mask_for_norm=[True] * 4, foreground_labels=[1, 2, 3]
+            FINAL,
+            rotation,
+            scales,
+            mirror,
+            dummy_2d,
+            use_mask_for_norm=[True] * 4,
+            foreground_labels=[1, 2, 3],
         )
     )
 
 
 def make_batches(
-    trainer: nnUNetTrainerGSL, *, seed: int = 1, places: tuple[int, ...] = (0, 1, 2), with_maps: bool = True
+    trainer: nnUNetTrainerGSL,
+    *,
+    seed: int = 1,
+    places: tuple[int, ...] = (0, 1, 2),
+    with_maps: bool = True,
+    scales: Scales = None,
 ) -> PatchBatches:
     return PatchBatches(
         MapDataset(trainer.preprocessed_dataset_folder, with_maps=with_maps),
@@ -49,7 +61,7 @@ def make_batches(
         batch_size=3,
         places=places,
         oversample_foreground=0.33,
-        transforms=carry_maps(nnunet_transforms(trainer), None, spacing_mm=(1.0, 1.0, 1.0)),
+        transforms=carry_maps(nnunet_transforms(trainer, scales), scales, spacing_mm=(1.0, 1.0, 1.0)),
         seed=[seed],
     )
 
@@ -127,15 +139,25 @@ def test_the_last_places_of_a_batch_hold_foreground(trainer: nnUNetTrainerGSL) -
     assert not has_foreground[:, :2].all(0).any()
 
 
-def test_beyond_the_image_is_background_unless_it_is_to_be_marked(trainer: nnUNetTrainerGSL) -> None:
-    batches, marking = make_batches(trainer), make_batches(trainer)
+@pytest.mark.parametrize(
+    "scales", [None, [[1, 1, 1], [0.5, 0.5, 0.5], [0.25, 0.25, 0.25]]], ids=["one scale", "three scales"]
+)
+def test_beyond_the_image_is_background_unless_it_is_to_be_marked(
+    trainer: nnUNetTrainerGSL, scales: Scales
+) -> None:
+    batches, marking = make_batches(trainer, scales=scales), make_batches(trainer, scales=scales)
     marking.mark_outside = True
     for batch, marked in zip(first_batches(batches, 4), first_batches(marking, 4), strict=True):
-        outside = marked["target"] == OUTSIDE
-        assert outside.any()
-        assert not batch["target"][outside].any()
-        assert torch.equal(batch["target"][~outside], marked["target"][~outside])
-        assert not batch["dtm"][outside.expand_as(batch["dtm"])].any()
+        targets, maps, marked_targets = batch["target"], batch["dtm"], marked["target"]
+        if scales is None:
+            targets, maps, marked_targets = [targets], [maps], [marked_targets]
+        assert len(targets) == len(scales or [None])
+        for target, dtm, marked_target in zip(targets, maps, marked_targets, strict=True):
+            outside = marked_target == OUTSIDE
+            assert outside.any()
+            assert not target[outside].any()
+            assert torch.equal(target[~outside], marked_target[~outside])
+            assert not dtm[outside.expand_as(dtm)].any()
 
 
 @pytest.mark.parametrize(("place", "oversampled"), [(0, 0.0), (2, 1.0)])

@@ -87,6 +87,38 @@ def test_batches_hold_the_map_of_their_labels(configure: Configure, monkeypatch:
         assert (batch["dtm"][(onehot == 0) & inside_image] > 0).all()
 
 
+def test_pseudo_dice_counts_false_positives_in_the_padding(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The patch's second half is padding: background, image and maps 0. What is predicted there is wrong.
+
+    class   right   wrong             missed   Dice
+    1       1       1 in the padding  1        2 / (2 + 1 + 1) = 1/2
+    2       2       1 in the padding  0        4 / (4 + 1 + 0) = 4/5
+    3       1       1 in the image    1        2 / (2 + 1 + 1) = 1/2
+    """
+    trainer = make_trainer(configure("loss=gsl", "suffix=pseudo_dice"))
+    trainer.initialize()
+    target = torch.tensor([[1, 1, 2, 2, 3, 3, 0, 0], 8 * [0]]).view(1, 1, 2, 2, 4)
+    predicted = torch.tensor([[1, 0, 2, 2, 3, 0, 0, 3], [1, 0, 2, 0, 0, 0, 0, 0]]).view(1, 1, 2, 2, 4)
+    image = torch.ones(1, 4, 2, 2, 4)
+    image[:, :, 1] = 0
+    logits = torch.zeros(1, 4, 2, 2, 4).scatter_(1, predicted, 1)
+    monkeypatch.setattr(trainer, "network", lambda data: logits)
+    outputs = trainer.validation_step({"data": image, "target": target, "dtm": 5 * image})
+    assert [outputs[count].tolist() for count in ("tp_hard", "fp_hard", "fn_hard")] == [
+        [1, 2, 1],
+        [1, 1, 1],
+        [1, 0, 1],
+    ]
+    trainer.on_validation_epoch_end([outputs])
+    logged = {
+        name: trainer.logger.get_value(name, step=0) for name in ("dice_per_class_or_region", "mean_fg_dice")
+    }
+    assert logged["dice_per_class_or_region"] == pytest.approx([1 / 2, 4 / 5, 1 / 2])
+    assert logged["mean_fg_dice"] == pytest.approx(3 / 5)
+
+
 def test_a_run_from_training_to_predictions(configure: Configure, workspace: Path) -> None:
     cfg = configure("loss=gsl", "schedule=linear", "fold=0", "training.epochs=3")
     train(cfg)

@@ -1,4 +1,4 @@
-"""nnU-Net's augmentation with maps: what comes out is nnU-Net's, and where there is no image nothing counts."""
+"""nnU-Net's augmentation with maps: what comes out is nnU-Net's, and where there is no image the maps are 0."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -83,7 +83,7 @@ def listed(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_image_and_labels_are_nnunets_own_and_nothing_counts_outside(name: str, deep: bool) -> None:
+def test_image_and_labels_are_nnunets_own_and_maps_are_zero_outside(name: str, deep: bool) -> None:
     """With the same seed, whatever is drawn; in 3D bit for bit. Only background beyond the image has another label."""
     sample = at_the_edge_of_an_image(name)
     stock, _ = training_transforms(name, deep=deep)
